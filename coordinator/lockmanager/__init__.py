@@ -1,0 +1,1 @@
+"""Quorum locks with fencing tokens and a fair line."""

@@ -1,0 +1,1 @@
+"""A lock node: one of several identical servers that grant leases."""
