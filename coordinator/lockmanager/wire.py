@@ -79,9 +79,7 @@ class _Owned(_Message, frozen=True):
     token: Token
 
     def __repr__(self) -> str:
-        rest = ", ".join(
-            f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "token"
-        )
+        rest = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "token")
         return f"{type(self).__name__}({rest})"
 
 
@@ -202,18 +200,7 @@ class Refusal(_Message, frozen=True, tag=27):
 
 UpMessage = Hello | Acquire | Yield | Raise | Renew | Release
 DownMessage = (
-    Welcome
-    | Granted
-    | Queued
-    | Refused
-    | Inquire
-    | Raised
-    | Renewed
-    | Lost
-    | Revoked
-    | Released
-    | Rejected
-    | Refusal
+    Welcome | Granted | Queued | Refused | Inquire | Raised | Renewed | Lost | Revoked | Released | Rejected | Refusal
 )
 Answer = Granted | Queued | Refused | Inquire | Raised | Renewed | Lost | Revoked | Released | Rejected
 """What a node says about one token."""
