@@ -1,0 +1,89 @@
+"""One HTTP request as a recipient of answers: acquire with a bounded wait, renew, release.
+
+A request that is given up (its client left, its wait ran out) leaves every line at once, and a lease granted to a
+client that is no longer there is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+from lockmanager.wire import Acquire, Answer, Granted, Holder, Queued, Refused, Release, Renew
+
+from .line import Owner
+from .service import Service
+
+_numbers = count(1)
+
+
+class Stopping(Exception):
+    """The node stops; ask another one."""
+
+
+class _Call:
+    """Keeps the deciding answer; `queued` is not one."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.holders: list[Holder] = []
+        self.stopping = ""
+        self._decided = asyncio.Event()
+
+    def deliver(self, answer: Answer) -> None:
+        if isinstance(answer, Queued):
+            self.holders = answer.holders
+        elif self.answer is None:
+            self.answer = answer
+            self._decided.set()
+
+    def close(self, reason: str) -> None:
+        self.stopping = reason
+        self._decided.set()
+
+    async def decided(self, timeout: float) -> None:
+        """Wait for the deciding answer for at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._decided.wait()
+        except TimeoutError:
+            return
+
+
+async def acquire(service: Service, request: Acquire, wait: float) -> Answer:
+    """Acquire for an HTTP client within `wait` seconds: Granted, Refused, Revoked or Rejected.
+
+    Raises Stopping when the node stops meanwhile. Cancelled (the client left), it leaves nothing behind.
+    """
+    call, owner = _Call(), _owner()
+    service.register(owner, call)
+    try:
+        service.handle(owner, request)
+        if call.answer is None:
+            await call.decided(wait)
+    except asyncio.CancelledError:
+        if isinstance(call.answer, Granted) and not call.answer.resent:
+            tell(service, Release(request.token))
+        raise
+    finally:
+        service.unregister(owner)
+    if call.answer is not None:
+        return call.answer
+    if call.stopping:
+        raise Stopping(call.stopping)
+    return Refused(request.token, call.holders)
+
+
+def tell(service: Service, request: Renew | Release) -> Answer | None:
+    """Apply a request that is answered at once; None when the token only waits (renew)."""
+    call, owner = _Call(), _owner()
+    service.register(owner, call)
+    try:
+        service.handle(owner, request)
+    finally:
+        service.unregister(owner)
+    return call.answer
+
+
+def _owner() -> Owner:
+    return f"http-{next(_numbers)}"

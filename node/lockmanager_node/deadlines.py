@@ -1,0 +1,83 @@
+"""Which things are due, and when the next one is: a heap that forgets and postpones cheaply.
+
+Postponing (a renewal) and forgetting (a release) touch only a dictionary; the heap catches up when the old
+entry surfaces, and is rebuilt when most of it is stale. Pure: `now` is an argument.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
+
+Item = TypeVar("Item", bound=Hashable)
+
+_REBUILD_ABOVE: Final = 64
+
+
+class DeadlineQueue(Generic[Item]):
+    """Items with one deadline each, in microseconds of one clock."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Item, int] = {}
+        self._heap: list[tuple[int, int, Item]] = []
+        self._pushed = 0
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def __contains__(self, item: Item) -> bool:
+        return item in self._deadlines
+
+    def set(self, item: Item, deadline: int) -> None:
+        """Give the item this deadline, in place of any it had."""
+        before = self._deadlines.get(item)
+        self._deadlines[item] = deadline
+        if before is None or deadline < before:
+            self._push(item, deadline)
+
+    def bring_forward(self, item: Item, deadline: int) -> None:
+        """Give the item this deadline unless it has an earlier one."""
+        before = self._deadlines.get(item)
+        if before is None or deadline < before:
+            self.set(item, deadline)
+
+    def discard(self, item: Item) -> None:
+        """Forget the item; one that is not here is no error."""
+        if self._deadlines.pop(item, None) is not None:
+            self._rebuild_if_stale()
+
+    def next(self) -> int | None:
+        """Return the earliest deadline, or None when nothing waits."""
+        self._settle()
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: int) -> Item | None:
+        """Take out and return one item whose deadline is not after `now`, earliest first, or None."""
+        self._settle()
+        if not self._heap or self._heap[0][0] > now:
+            return None
+        _, _, item = heapq.heappop(self._heap)
+        del self._deadlines[item]
+        return item
+
+    def _push(self, item: Item, deadline: int) -> None:
+        self._pushed += 1
+        heapq.heappush(self._heap, (deadline, self._pushed, item))
+
+    def _settle(self) -> None:
+        """Bring a true entry to the top of the heap."""
+        while self._heap:
+            queued, _, item = self._heap[0]
+            deadline = self._deadlines.get(item)
+            if deadline == queued:
+                return
+            heapq.heappop(self._heap)
+            if deadline is not None and deadline > queued:
+                self._push(item, deadline)
+
+    def _rebuild_if_stale(self) -> None:
+        if len(self._heap) > _REBUILD_ABOVE and len(self._heap) > 2 * len(self._deadlines):
+            self._heap = [(deadline, n, item) for n, (item, deadline) in enumerate(self._deadlines.items())]
+            self._pushed = len(self._heap)
+            heapq.heapify(self._heap)

@@ -1,0 +1,73 @@
+"""The line of one lock: its waiters, and who stands before whom.
+
+A waiter's place is `(ticket, token)`: the ticket is older than any node's clock reading, the token breaks ties.
+Nothing here knows of time, sessions or leases.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from lockmanager.wire import Mode, Space, Token
+
+Owner = str
+"""Whom answers about a token are addressed to: a session, or one HTTP request."""
+
+Key = tuple[Space, str]
+"""A lock: its space and its name."""
+
+Place = tuple[int, Token]
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One acquisition as a node knows it; it keeps its place when its lease is given back."""
+
+    token: Token = field(repr=False)
+    key: Key
+    owner: Owner = field(repr=False)
+    label: str
+    ticket: int
+    ttl: int
+    mode: Mode
+    place: Place = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.place = (self.ticket, self.token)
+
+
+_place = attrgetter("place")
+
+
+class Line:
+    """Waiters ordered by place; the head is served next."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: list[Waiter] = []
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(self._waiters)
+
+    @property
+    def head(self) -> Waiter | None:
+        """The waiter with the smallest place, or None."""
+        return self._waiters[0] if self._waiters else None
+
+    def add(self, waiter: Waiter) -> None:
+        """Let the waiter stand at its place."""
+        insort(self._waiters, waiter, key=_place)
+
+    def remove(self, waiter: Waiter) -> None:
+        """Take the waiter out; raises ValueError when it does not stand here."""
+        index = bisect_left(self._waiters, waiter.place, key=_place)
+        if index == len(self._waiters) or self._waiters[index] is not waiter:
+            raise ValueError(f"{waiter!r} does not stand in this line")
+        del self._waiters[index]
