@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockmanager import topology
-from lockmanager.clock import microseconds, seconds
+from lockmanager.durations import microseconds, seconds
 from lockmanager.wire import TOKEN_ALPHABET, TOKEN_LENGTH, Acquire, Space
 
 LARGEST_FENCE: Final = (1 << 53) - 1

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lockmanager.clock import MICROSECONDS, Clock
+from lockmanager.clock import Clock
+from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import Acquire, Answer, DownFrame, Hello, State, UpFrame, encode
 
 from .journal import Journal, MemoryJournal

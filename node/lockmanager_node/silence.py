@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lockmanager.clock import SILENT_HEARTBEATS, heartbeat
+from lockmanager.durations import SILENT_HEARTBEATS, heartbeat
 
 from .deadlines import DeadlineQueue
 from .line import Owner

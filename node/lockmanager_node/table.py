@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from lockmanager.clock import MICROSECONDS
+from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import (
     Acquire,
     Answer,
