@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all up lint clean
+.PHONY: demo test test-compose up lint clean
 
 demo: $(READY)
 	$(BIN)/lockmanager demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -m "not compose"
+
+# Builds the image and runs the cluster of docker-compose.yml; skipped where no Docker engine answers.
+test-compose: $(READY)
+	$(BIN)/python -m pytest -q -rs -m compose tests/e2e
 
 up: $(READY)
 	$(BIN)/lockmanager up
