@@ -1,0 +1,376 @@
+"""One acquisition from the first request to the end of its lease: a state machine without I/O. Pure.
+
+    WAITING -> HELD -> OVER        the way of a lock
+    WAITING -> APART -> WAITING    too few nodes in reach, or a split try: nothing is asked for until `start`
+    WAITING, APART -> OVER         failed, timed out, cancelled
+
+Each event (an answer, a session that came or went, an instant reached) returns what to do: messages to send and,
+at most once each, the news `Held`, `Failed`, `Lost` or `Apart`. `now` and bounds are microseconds of the
+coordinator's own clock. Before any answer is applied the clock is checked: a validity that has ended never
+revives. What must not come in: clocks, sockets, randomness (tokens are given to `start`).
+
+After the Redlock algorithm of the Redis documentation, with the line and the inquire / yield exchange of
+Maekawa's quorum mutual exclusion (1985) in place of random retries.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .actions import FIRST_TTL, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
+from .ballot import Ballot, Grant, Link, Said, Vote
+from .durations import drift
+from .wire import (
+    Acquire,
+    Answer,
+    Granted,
+    Inquire,
+    Queued,
+    Raise,
+    Raised,
+    Refused,
+    Rejected,
+    Release,
+    Renew,
+    Renewed,
+    Revoked,
+    Token,
+    Yield,
+)
+from .wire import (
+    Lost as LostAnswer,
+)
+
+_NOTICE_LIMIT: Final = 100_000
+"""At most this long before validity ends, in microseconds, a holder is told."""
+
+
+class Acquisition:
+    """The state of one acquisition over the nodes of its lock."""
+
+    def __init__(self, request: Request, links: dict[str, tuple[Link, str]], now: int) -> None:
+        self.request = request
+        self.phase = Phase.APART
+        self.token = Token("")
+        self.fence = 0
+        self.ballot = Ballot(request.nodes)
+        self._ttl = request.ttl
+        self._first_start = now
+        self._started = now
+        self._minority_since: int | None = None
+        self._had_majority = False
+        for node, (link, cause) in links.items():
+            self.ballot[node].link, self.ballot[node].cause = link, cause
+
+    # Questions
+
+    @property
+    def ttl(self) -> int:
+        """The ttl renewals ask for, in microseconds."""
+        return self._ttl if self.phase is Phase.HELD else min(self._ttl, FIRST_TTL)
+
+    @property
+    def validity(self) -> int:
+        """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
+        return self.ballot.validity()
+
+    @property
+    def loss_at(self) -> int:
+        """When a holder is told that its lease is lost: early enough to stop before validity ends."""
+        return self.validity - min(self._ttl // 10, _NOTICE_LIMIT)
+
+    def wants_start(self) -> bool:
+        """Say whether a `start` with a new token makes sense now."""
+        return self.phase is Phase.APART and (not self.request.patient or self.ballot.live() >= self.ballot.majority)
+
+    def next_wakeup(self, now: int) -> int | None:
+        """Return when `tick` has something to decide, or None while only answers can change anything."""
+        if self.phase is Phase.HELD:
+            return self.loss_at
+        if self.phase is Phase.OVER:
+            return None
+        due = [self.request.deadline]
+        if self.phase is Phase.WAITING:
+            due += self._patience_ends()
+            due.append(self.validity if self._had_majority else None)
+        return min((at for at in due if at is not None and at > now), default=None)
+
+    def _patience_ends(self) -> list[int | None]:
+        if self.request.patient:
+            return [None if self._minority_since is None else self._minority_since + self.request.node_timeout]
+        return [self._silence_ends, self._try_ends]
+
+    @property
+    def _silence_ends(self) -> int:
+        return self._started + self.request.node_timeout
+
+    @property
+    def _try_ends(self) -> int:
+        """When a try that has a majority but not its fence or its full ttl gives up: three round trips at most."""
+        return self._started + 3 * self.request.node_timeout
+
+    # Events
+
+    def start(self, token: Token, now: int) -> list[Action]:
+        """Ask all nodes in reach, under a token that was never used before."""
+        self.token, self._started, self.phase = token, now, Phase.WAITING
+        self._had_majority = False
+        for vote in self.ballot:
+            vote.forget_token()
+        actions: list[Action] = [self._acquire(vote) for vote in self.ballot if vote.link is Link.LIVE]
+        self._watch_minority(now)
+        return self._decide(now, actions)
+
+    def on_link(self, node: str, link: Link, cause: str, now: int) -> list[Action]:
+        """Take note that the session to a node came up or went down."""
+        vote = self.ballot[node]
+        vote.link, vote.cause = link, cause
+        actions: list[Action] = []
+        if self._ended(now, actions):
+            return actions
+        if link is Link.LIVE:
+            actions += self._catch_up(vote)
+        self._watch_minority(now)
+        return self._decide(now, actions)
+
+    def on_answer(self, node: str, echo: int, answer: Answer, now: int) -> list[Action]:
+        """Apply what a node said about our token; answers about an earlier token are ignored."""
+        actions: list[Action] = []
+        if self.phase not in (Phase.WAITING, Phase.HELD) or answer.token != self.token:
+            return actions
+        if self._ended(now, actions):
+            return actions
+        self._apply(self.ballot[node], echo, answer, now, actions)
+        return self._decide(now, actions)
+
+    def tick(self, now: int) -> list[Action]:
+        """Decide what only time decides."""
+        actions: list[Action] = []
+        return actions if self._ended(now, actions) else self._decide(now, actions)
+
+    def renew(self, ttl: int | None = None) -> list[Action]:
+        """Ask every node with a recorded grant to extend it; `ttl` changes the lease's ttl from now on."""
+        if ttl is not None:
+            self._ttl = ttl
+        return [
+            Send(vote.node, Renew(self.token, self.ttl))
+            for vote in self.ballot
+            if vote.grant is not None and vote.link is Link.LIVE
+        ]
+
+    def release(self) -> list[Action]:
+        """End it: release on every node, also those that never answered. Idempotent."""
+        if self.phase is Phase.OVER:
+            return []
+        actions = self._release_everywhere()
+        self.phase = Phase.OVER
+        return actions
+
+    # Answers
+
+    def _apply(self, vote: Vote, echo: int, answer: Answer, now: int, actions: list[Action]) -> None:
+        match answer:
+            case Granted():
+                self._granted(vote, echo, answer, actions)
+            case Inquire():
+                self._inquired(vote, answer, actions)
+            case Raised() if vote.grant is not None:
+                vote.grant.fence = max(vote.grant.fence, answer.fence)
+            case Renewed() if vote.grant is not None:
+                self._renewed(vote.grant, echo, answer.ttl)
+            case LostAnswer():
+                self._forget_grant(vote, Said.NOTHING)
+                if self.phase is Phase.WAITING or now < self.loss_at:
+                    actions.append(self._acquire(vote))
+            case _:
+                self._not_granted(vote, answer)
+
+    def _not_granted(self, vote: Vote, answer: Answer) -> None:
+        match answer:
+            case Queued():
+                self._forget_grant(vote, Said.QUEUED)
+                vote.holders = answer.holders
+            case Refused():
+                self._forget_grant(vote, Said.REFUSED)
+                vote.holders = answer.holders
+            case Rejected():
+                vote.said, vote.code, vote.detail = Said.REJECTED, answer.code, answer.detail
+            case Revoked() if self.phase is Phase.WAITING:
+                self._forget_grant(vote, Said.REVOKED)
+            case Revoked():
+                vote.said = Said.REVOKED
+
+    def _granted(self, vote: Vote, echo: int, answer: Granted, actions: list[Action]) -> None:
+        if answer.grant_id == vote.yielded:
+            actions.append(Send(vote.node, Yield(self.token, answer.grant_id)))
+            return
+        vote.said, vote.holders = Said.GRANTED, []
+        known = vote.grant
+        if answer.resent and known is not None and known.grant_id == answer.grant_id:
+            known.fence = max(known.fence, answer.fence)
+            return
+        vote.grant = Grant(answer.grant_id, answer.fence, None)
+        if answer.resent:
+            self._ask_renewal(vote, self.ttl, actions)
+        else:
+            self._renewed(vote.grant, echo, answer.ttl)
+
+    def _renewed(self, grant: Grant, echo: int, ttl: int) -> None:
+        bound = echo + ttl - drift(ttl)
+        grant.bound = bound if grant.bound is None else max(grant.bound, bound)
+        grant.full = grant.full or ttl >= self._ttl
+
+    def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
+        grant = vote.grant
+        if self.phase is Phase.WAITING and grant is not None and grant.grant_id == answer.grant_id:
+            self._forget_grant(vote, Said.QUEUED)
+            vote.yielded = answer.grant_id
+            actions.append(Send(vote.node, Yield(self.token, answer.grant_id)))
+
+    def _forget_grant(self, vote: Vote, said: Said) -> None:
+        vote.grant, vote.said = None, said
+        self._had_majority = False
+
+    # Decisions
+
+    def _decide(self, now: int, actions: list[Action]) -> list[Action]:
+        if self.phase is Phase.HELD:
+            self._decide_held(now, actions)
+        elif self.phase is Phase.WAITING:
+            if not self._decide_won(now, actions):
+                self._decide_given_up(now, actions)
+        elif self.phase is Phase.APART:
+            self._decide_out_of_time(now, actions)
+        return actions
+
+    def _decide_held(self, now: int, actions: list[Action]) -> None:
+        if self.ballot.count(Said.REVOKED) >= self.ballot.majority:
+            self._lose("an operator revoked it", actions)
+        elif not self._ended(now, actions):
+            self._ask_full_ttl(actions)
+
+    def _decide_won(self, now: int, actions: list[Action]) -> bool:
+        """Become the holder if a majority stands at one fence and for the full ttl; else ask for what lacks."""
+        counted = self.ballot.counted(now)
+        if len(counted) < self.ballot.majority:
+            return False
+        self._had_majority = True
+        fence = max(grant.fence for grant in counted)
+        if sum(grant.fence == fence for grant in counted) < self.ballot.majority:
+            self._raise_to(fence, actions)
+        elif sum(grant.full for grant in counted) < self.ballot.majority:
+            self._ask_full_ttl(actions)
+        else:
+            self.phase, self.fence = Phase.HELD, fence
+            actions.append(Held(fence))
+            return True
+        return False
+
+    def _raise_to(self, fence: int, actions: list[Action]) -> None:
+        for vote in self.ballot:
+            grant = vote.grant
+            if grant is not None and grant.fence < fence and grant.raised_to < fence:
+                grant.raised_to = fence
+                actions.append(Send(vote.node, Raise(self.token, fence)))
+
+    def _ask_full_ttl(self, actions: list[Action]) -> None:
+        for vote in self.ballot:
+            if vote.grant is not None and not vote.grant.full:
+                self._ask_renewal(vote, self._ttl, actions)
+
+    def _ask_renewal(self, vote: Vote, ttl: int, actions: list[Action]) -> None:
+        """Renew outside the schedule, once per grant and ttl."""
+        if vote.grant is not None and vote.grant.asked_ttl < ttl:
+            vote.grant.asked_ttl = ttl
+            actions.append(Send(vote.node, Renew(self.token, ttl)))
+
+    def _decide_given_up(self, now: int, actions: list[Action]) -> None:
+        """Fail, or step apart, once waiting on makes no sense."""
+        ballot, request = self.ballot, self.request
+        if ballot.out_of_reach(ballot.count(Said.REJECTED)):
+            self._fail(Failure.REJECTED, actions)
+        elif self._decide_out_of_time(now, actions):
+            return
+        elif request.patient:
+            alone = self._minority_since is not None and now - self._minority_since >= request.node_timeout
+            ended = self._had_majority and now >= self.validity
+            if alone or ended or ballot.count(Said.REVOKED) >= ballot.majority:
+                self._step_apart(actions, split=False)
+        else:
+            self._decide_try(now, actions)
+
+    def _decide_try(self, now: int, actions: list[Action]) -> None:
+        """Give up a try as soon as a majority of yes cannot come any more."""
+        ballot = self.ballot
+        unreachable = ballot.unreachable(silent_too=now >= self._silence_ends)
+        if ballot.out_of_reach(unreachable):
+            self._fail(Failure.UNREACHABLE, actions)
+        elif ballot.out_of_reach(unreachable + ballot.count(Said.REFUSED, Said.REVOKED)):
+            if ballot.is_split() and now < self._first_start + self.request.node_timeout:
+                self._step_apart(actions, split=True)
+            else:
+                self._fail(Failure.HELD, actions)
+        elif not self.request.wait and now >= self._try_ends:
+            self._fail(Failure.UNREACHABLE, actions)
+
+    def _decide_out_of_time(self, now: int, actions: list[Action]) -> bool:
+        deadline = self.request.deadline
+        if self.ballot.out_of_reach(self.ballot.refused_links()):
+            self._fail(Failure.REFUSED_LINK, actions)
+        elif deadline is not None and now >= deadline:
+            reached = self.phase is Phase.WAITING and self.ballot.answered() >= self.ballot.majority
+            self._fail(Failure.TIMEOUT if reached else Failure.UNREACHABLE, actions)
+        return self.phase is Phase.OVER
+
+    # Steps the rules share
+
+    def _acquire(self, vote: Vote) -> Send:
+        request = self.request
+        ttl = min(self._ttl, FIRST_TTL)
+        return Send(
+            vote.node,
+            Acquire(
+                self.token, request.space, request.name, request.ticket, ttl, request.mode, request.wait, request.label
+            ),
+        )
+
+    def _catch_up(self, vote: Vote) -> list[Action]:
+        """Tell a node that came (back) into reach what we want of it; a pending raise follows by itself."""
+        vote.forget_questions()
+        if self.phase is Phase.WAITING:
+            return [self._acquire(vote)]
+        if self.phase is not Phase.HELD:
+            return []
+        return [self._acquire(vote) if vote.grant is None else Send(vote.node, Renew(self.token, self._ttl))]
+
+    def _watch_minority(self, now: int) -> None:
+        if self.ballot.live() >= self.ballot.majority:
+            self._minority_since = None
+        elif self._minority_since is None:
+            self._minority_since = now
+
+    def _ended(self, now: int, actions: list[Action]) -> bool:
+        """Say whether the acquisition is over; a lease whose time has come ends here, whatever was just heard."""
+        if self.phase is Phase.HELD and now >= self.loss_at:
+            self._lose("too few nodes renewed it in time", actions)
+        return self.phase is Phase.OVER
+
+    def _release_everywhere(self) -> list[Action]:
+        if self.phase is Phase.APART:
+            return []
+        return [Send(vote.node, Release(self.token)) for vote in self.ballot]
+
+    def _step_apart(self, actions: list[Action], *, split: bool) -> None:
+        actions += self._release_everywhere()
+        self.phase = Phase.APART
+        actions.append(Apart(split))
+
+    def _fail(self, failure: Failure, actions: list[Action]) -> None:
+        actions += self._release_everywhere()
+        self.phase = Phase.OVER
+        actions.append(Failed(failure))
+
+    def _lose(self, reason: str, actions: list[Action]) -> None:
+        actions += self._release_everywhere()
+        self.phase = Phase.OVER
+        actions.append(Lost(reason))

@@ -1,0 +1,91 @@
+"""The vocabulary of an acquisition: what is asked for, what to do next, and how it can end. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from .durations import MICROSECONDS
+from .wire import Acquire, Mode, Raise, Release, Renew, Space, Yield
+
+FIRST_TTL: Final = 30 * MICROSECONDS
+"""The longest ttl asked for before a majority grants; a longer one is renewed to afterwards."""
+
+NODE_TIMEOUT: Final = 300_000
+"""How long a silent node is waited for before it counts as unreachable."""
+
+
+class Phase(Enum):
+    """Where an acquisition is."""
+
+    WAITING = auto()
+    APART = auto()
+    HELD = auto()
+    OVER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. `wait` lets nodes queue it; `patient` waits for nodes that are down."""
+
+    space: Space
+    name: str
+    mode: Mode
+    ttl: int
+    ticket: int
+    label: str
+    nodes: tuple[str, ...]
+    wait: bool
+    deadline: int | None
+    patient: bool = True
+    node_timeout: int = NODE_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this message to this node."""
+
+    node: str
+    message: Acquire | Yield | Raise | Renew | Release
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lock is held."""
+
+    fence: int
+
+
+class Failure(Enum):
+    """Why an acquisition failed."""
+
+    HELD = auto()
+    TIMEOUT = auto()
+    UNREACHABLE = auto()
+    REJECTED = auto()
+    REFUSED_LINK = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The lock was not acquired; the ballot knows the details."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The lease is over without having been released."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Everything was released; `start` again with a new token, after a short random pause when `split`."""
+
+    split: bool
+
+
+Action = Send | Held | Failed | Lost | Apart

@@ -1,0 +1,160 @@
+"""What the nodes of one lock have said about one token, and what follows from it. Pure.
+
+A grant counts while its bound lies ahead. The validity of a lease is the latest instant at which a majority of
+the bounds still hold; its fence is the largest fence among the grants that count, once a majority stands at it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from .wire import GrantId, Holder
+
+
+class Link(Enum):
+    """How the session to a node is."""
+
+    CONNECTING = auto()
+    LIVE = auto()
+    DOWN = auto()
+    REFUSED = auto()
+    """Down, and asking again will not help: another cluster, another protocol, no access."""
+
+
+class Said(Enum):
+    """The node's newest answer about the token."""
+
+    NOTHING = auto()
+    GRANTED = auto()
+    QUEUED = auto()
+    REFUSED = auto()
+    REJECTED = auto()
+    REVOKED = auto()
+
+
+@dataclass(slots=True)
+class Grant:
+    """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one."""
+
+    grant_id: GrantId
+    fence: int
+    bound: int | None
+    raised_to: int = 0
+    asked_ttl: int = 0
+    full: bool = False
+
+
+@dataclass(slots=True)
+class Vote:
+    """One node's part in an acquisition."""
+
+    node: str
+    link: Link = Link.CONNECTING
+    cause: str = "not connected yet"
+    said: Said = Said.NOTHING
+    grant: Grant | None = None
+    yielded: GrantId | None = None
+    holders: list[Holder] = field(default_factory=list)
+    code: str = ""
+    detail: str = ""
+
+    def forget_token(self) -> None:
+        """Start over for a new token; the link stays what it is."""
+        self.said, self.grant, self.yielded = Said.NOTHING, None, None
+        self.holders, self.code, self.detail = [], "", ""
+
+    def forget_questions(self) -> None:
+        """Ask again what may have been lost with the connection."""
+        if self.grant is not None:
+            self.grant.raised_to = self.grant.asked_ttl = 0
+
+    def describe(self) -> str:
+        """Return what is known of the node in this acquisition, for people."""
+        if self.link is not Link.LIVE:
+            return self.cause
+        match self.said:
+            case Said.NOTHING:
+                return "no answer"
+            case Said.REJECTED:
+                return f"rejected ({self.code}): {self.detail}"
+            case said:
+                return said.name.lower()
+
+
+class Ballot:
+    """The votes of all nodes of one lock."""
+
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self._votes = {node: Vote(node) for node in nodes}
+        self.majority = len(self._votes) // 2 + 1
+
+    def __getitem__(self, node: str) -> Vote:
+        return self._votes[node]
+
+    def __iter__(self) -> Iterator[Vote]:
+        return iter(self._votes.values())
+
+    def __len__(self) -> int:
+        return len(self._votes)
+
+    def counted(self, now: int) -> list[Grant]:
+        """Return the grants whose bound lies ahead."""
+        return [
+            vote.grant
+            for vote in self
+            if vote.grant is not None and vote.grant.bound is not None and vote.grant.bound > now
+        ]
+
+    def validity(self) -> int:
+        """Return until when a majority of the bounds holds; 0 when fewer than a majority are known."""
+        bounds = sorted(
+            (vote.grant.bound for vote in self if vote.grant is not None and vote.grant.bound is not None),
+            reverse=True,
+        )
+        return bounds[self.majority - 1] if len(bounds) >= self.majority else 0
+
+    def live(self) -> int:
+        """Return how many sessions are live."""
+        return sum(vote.link is Link.LIVE for vote in self)
+
+    def count(self, *said: Said) -> int:
+        """Return how many nodes said one of these last."""
+        return sum(vote.said in said for vote in self)
+
+    def refused_links(self) -> int:
+        """Return how many nodes will not talk to us however often we ask."""
+        return sum(vote.link is Link.REFUSED for vote in self)
+
+    def unreachable(self, *, silent_too: bool) -> int:
+        """Return how many nodes cannot say yes: down, or (when `silent_too`) without an answer so far."""
+        down = sum(vote.link in (Link.DOWN, Link.REFUSED) for vote in self)
+        if not silent_too:
+            return down
+        return down + sum(
+            vote.link is Link.CONNECTING or (vote.link is Link.LIVE and vote.said is Said.NOTHING) for vote in self
+        )
+
+    def answered(self) -> int:
+        """Return how many nodes in reach have answered."""
+        return sum(vote.link is Link.LIVE and vote.said is not Said.NOTHING for vote in self)
+
+    def out_of_reach(self, lost_votes: int) -> bool:
+        """Say whether a majority is impossible once this many nodes do not say yes."""
+        return len(self) - lost_votes < self.majority
+
+    def is_split(self) -> bool:
+        """Say whether no holder that the refusals name stands on a majority."""
+        seen = Counter(holder.token_hash for vote in self if vote.said is Said.REFUSED for holder in vote.holders)
+        return not seen or max(seen.values()) < self.majority
+
+    def holders(self) -> tuple[Holder, ...]:
+        """Return the holders the nodes named, each once, the most often named first."""
+        named = Counter(holder for vote in self for holder in vote.holders)
+        return tuple(holder for holder, _ in named.most_common())
+
+    def describe(self) -> dict[str, str]:
+        """Return what each node is known to have said, for people."""
+        return {vote.node: vote.describe() for vote in self}

@@ -1,0 +1,174 @@
+"""The WebSocket sessions of coordinators: hello, frames in, frames out.
+
+Frames are written without awaiting: aiohttp hands a whole frame to the transport before it could suspend, and the
+suspension would only wait for a slow reader. A session that does not read is closed when 4 MiB wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from lockmanager.wire import (
+    FRAME_LIMIT,
+    PROTOCOL,
+    SEND_BUFFER_LIMIT,
+    DownFrame,
+    Hello,
+    MalformedFrame,
+    Refusal,
+    UpFrame,
+    Welcome,
+    decode_up,
+    encode,
+)
+
+from ..limits import check_label, check_token
+from ..service import Peer, Session, SessionTaken
+from .context import NodeContext
+
+log = logging.getLogger("lockmanager_node")
+
+HELLO_DEADLINE: Final = 5.0
+"""Seconds a connection may take to say hello."""
+
+_CLOSE_DEADLINE: Final = 1.0
+_PING_INTERVAL: Final = 20.0
+_NEVER_WAIT: Final = 1 << 62
+
+
+def routes(context: NodeContext) -> list[web.RouteDef]:
+    """Return the route of the sessions."""
+
+    async def session(request: web.Request) -> web.WebSocketResponse:
+        return await _Connection(context, request).run()
+
+    return [web.get("/v1/session", session, allow_head=False)]
+
+
+class _Connection:
+    """One WebSocket from its upgrade to its close."""
+
+    def __init__(self, context: NodeContext, request: web.Request) -> None:
+        self._context = context
+        self._request = request
+        self._key_id = context.access.allows(request.headers.get("Authorization")).key_id
+        self._socket = web.WebSocketResponse(
+            timeout=_CLOSE_DEADLINE,
+            heartbeat=_PING_INTERVAL,
+            max_msg_size=FRAME_LIMIT,
+            compress=False,
+            writer_limit=_NEVER_WAIT,
+        )
+        self._closing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> web.WebSocketResponse:
+        async with asyncio.timeout(HELLO_DEADLINE):
+            await self._socket.prepare(self._request)
+        closer = asyncio.create_task(self._close_when_told(), name="session closer")
+        session: Session | None = None
+        try:
+            session = await self._greet()
+            if session is not None:
+                await self._read(session)
+        finally:
+            if session is not None:
+                self._context.service.disconnect(session)
+            self._close("the session ended")
+            await closer
+        return self._socket
+
+    async def _greet(self) -> Session | None:
+        """Read the hello and answer it; None when it was refused."""
+        try:
+            async with asyncio.timeout(HELLO_DEADLINE):
+                frame = await self._next_frame()
+        except TimeoutError:
+            return self._refuse("protocol", f"no hello within {HELLO_DEADLINE:g} s")
+        if frame is None:
+            return None
+        if not frame.messages or not isinstance(frame.messages[0], Hello):
+            return self._refuse("protocol", "the first message of a session must be hello")
+        return self._admit(frame.messages[0], frame)
+
+    def _admit(self, hello: Hello, frame: UpFrame) -> Session | None:
+        if hello.protocol != PROTOCOL:
+            return self._refuse("protocol", f"this node speaks protocol {PROTOCOL}, the client {hello.protocol}")
+        if hello.fingerprint != self._context.cluster.fingerprint:
+            mine = self._context.cluster.fingerprint
+            return self._refuse(
+                "cluster",
+                f"this node's cluster has fingerprint {mine[:12]}, the client's {hello.fingerprint[:12]!r}: "
+                "give both the same node ids, replicas and epoch",
+            )
+        excess = check_token(hello.session_id) or check_label(hello.label, self._context.service.table.limits)
+        if excess is not None:
+            return self._refuse("protocol", f"hello: {excess.detail}")
+        peer = Peer(hello.session_id, hello.label, self._key_id, self._send, self._close)
+        try:
+            session = self._context.service.connect(peer, frame.sent)
+        except SessionTaken:
+            return self._refuse("access", "this session id belongs to another key")
+        state = self._context.service.readiness.state
+        self._reply(frame.sent, Welcome(self._context.node_id, self._context.incarnation, state))
+        if len(frame.messages) > 1:
+            session.receive(UpFrame(frame.sent, frame.messages[1:]))
+        return session
+
+    async def _read(self, session: Session) -> None:
+        """Hand over frame after frame until either side ends the session.
+
+        The read has no deadline of its own: pings close a dead connection, and the silence rule ends a waiter's.
+        """
+        while session.open and (frame := await self._next_frame()) is not None:
+            session.receive(frame)
+
+    async def _next_frame(self) -> UpFrame | None:
+        message = await self._socket.receive()
+        if message.type is WSMsgType.BINARY:
+            try:
+                return decode_up(message.data)
+            except MalformedFrame as error:
+                self._refuse("protocol", str(error))
+                return None
+        if message.type is WSMsgType.TEXT:
+            self._refuse("protocol", "frames are binary MessagePack, this one is text")
+        return None
+
+    def _refuse(self, code: str, detail: str) -> None:
+        log.warning("session_refused code=%s peer=%s detail=%s", code, self._request.remote, detail)
+        self._reply(0, Refusal(code, detail))
+        self._close(detail)
+
+    def _reply(self, echo: int, message: Welcome | Refusal) -> None:
+        self._send(encode(DownFrame(echo, self._context.service.table.largest_ticket, [message])))
+
+    def _send(self, data: bytes) -> None:
+        transport = self._request.transport
+        if self._socket.closed or transport is None or transport.is_closing():
+            return
+        step = self._socket.send_bytes(data)
+        with contextlib.suppress(StopIteration, ConnectionError):
+            step.send(None)
+        step.close()
+        if isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() > SEND_BUFFER_LIMIT:
+            log.warning("session_does_not_read peer=%s", self._request.remote)
+            transport.abort()
+
+    def _close(self, reason: str) -> None:
+        if not self._closing.done():
+            self._closing.set_result(reason)
+
+    async def _close_when_told(self) -> None:
+        """Close the socket when anybody asked for it, within a deadline; then the reader ends by itself."""
+        reason = await self._closing
+        try:
+            async with asyncio.timeout(2 * _CLOSE_DEADLINE):
+                await self._socket.close(code=WSCloseCode.GOING_AWAY, message=reason.encode()[:120])
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
