@@ -153,7 +153,7 @@ class Cluster(_Description, frozen=True):
     @property
     def hints(self) -> tuple[str, ...]:
         """Return what is allowed but probably not meant, each a sentence for people."""
-        return tuple(hint for hint in (_single_hint(self), _even_hint(self)) if hint)
+        return tuple(hint for hint in (_single_hint(self), _even_hint(self), _classic_hint(self)) if hint)
 
     def preference(self, name: str) -> tuple[str, ...]:
         """Return all node ids in the order in which `name` prefers them; the same at every client and node."""
@@ -254,6 +254,12 @@ def _even_hint(cluster: Cluster) -> str:
         f"replicas is {replicas}, an even number: it tolerates {tolerated} failed nodes, "
         f"no more than {replicas - 1} would; use {replicas - 1} or {replicas + 1}."
     )
+
+
+def _classic_hint(cluster: Cluster) -> str:
+    if not cluster.api_keys or not cluster.classic.enabled or cluster.classic.key_sha256:
+        return ""
+    return "api_keys do not guard the classic API: set classic.key_sha256, or classic.enabled to false."
 
 
 def _check_cluster(cluster: Cluster) -> None:

@@ -280,6 +280,14 @@ def test_a_single_replica_among_many_nodes_is_allowed_with_a_hint() -> None:
     assert hint.startswith("replicas is 1")
 
 
+def test_api_keys_beside_an_open_classic_api_are_allowed_with_a_hint() -> None:
+    keys, nodes = (ApiKey("web", HASH),), cluster_of(3).nodes
+    (hint,) = Cluster(name="x", nodes=nodes, api_keys=keys).hints
+    assert hint.startswith("api_keys do not guard the classic API")
+    for closed in (Classic(enabled=False), Classic(key_sha256=HASH)):
+        assert Cluster(name="x", nodes=nodes, api_keys=keys, classic=closed).hints == ()
+
+
 @pytest.mark.parametrize(("replicas", "majority"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
 def test_a_majority_is_more_than_half_of_the_replicas(replicas: int, majority: int) -> None:
     assert cluster_of(5, replicas=replicas).majority == majority
