@@ -44,7 +44,7 @@ each_space = pytest.mark.parametrize("space", list(Space), ids=lambda space: spa
 
 def token_of(who: str) -> Token:
     """Return the token of the person's acquisition."""
-    return Token(who.ljust(TOKEN_LENGTH, "0"))
+    return Token(who.rjust(TOKEN_LENGTH, "0"))
 
 
 def session_of(who: str) -> Owner:
