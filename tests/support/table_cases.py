@@ -44,6 +44,7 @@ each_space = pytest.mark.parametrize("space", list(Space), ids=lambda space: spa
 
 def token_of(who: str) -> Token:
     """Return the token of the person's acquisition."""
+    assert who.isalnum(), f"{who!r} makes no token"
     return Token(who.rjust(TOKEN_LENGTH, "0"))
 
 

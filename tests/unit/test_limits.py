@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from lockmanager import topology
 from lockmanager.durations import microseconds
-from lockmanager.wire import Space
+from lockmanager.wire import Space, Token
 from lockmanager_node.limits import (
     LARGEST_FENCE,
     Limits,
@@ -140,7 +141,8 @@ def test_an_acquire_is_refused_by_the_field_that_is_wrong(field: str, bad: Any) 
 
 
 def test_an_acquire_with_a_malformed_token_is_refused_by_its_token() -> None:
-    excess = check_acquire(acquire("an ill-formed token", ticket=WALL), LIMITS, WALL)
+    request = structs.replace(acquire("ann", ticket=WALL), token=Token("too short"))
+    excess = check_acquire(request, LIMITS, WALL)
     assert excess is not None
     assert excess.code == "token"
 
