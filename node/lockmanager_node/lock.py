@@ -6,10 +6,15 @@ The rules of compatibility, of fences and of whom to inquire. Pure; which lock, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 from lockmanager.wire import GrantId, Holder, Mode, Token, token_hash
 
 from .line import Key, Line, Waiter
+
+HOLDERS_SHOWN: Final = 16
+"""Holders named in one answer: thousands may share a lock, and every frame has a limit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,10 +75,9 @@ class Lock:
         self.last_exclusive_fence = self.last_fence
 
     def holders(self) -> list[Holder]:
-        """Return who holds the lock, fit to be shown to others."""
-        return [
-            Holder(lease.waiter.label, token_hash(token), lease.waiter.mode) for token, lease in self.leases.items()
-        ]
+        """Return who holds the lock, fit to be shown to others: of many readers the first few."""
+        shown = islice(self.leases.items(), HOLDERS_SHOWN)
+        return [Holder(lease.waiter.label, token_hash(token), lease.waiter.mode) for token, lease in shown]
 
     def inquiries(self) -> list[Lease]:
         """Return the leases to inquire after because the head of the line came before them, once per pair.
