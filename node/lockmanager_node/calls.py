@@ -7,6 +7,7 @@ client that is no longer there is released.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 
 from lockmanager.wire import Acquire, Answer, Granted, Holder, Queued, Refused, Release, Renew
@@ -50,10 +51,11 @@ class _Call:
             return
 
 
-async def acquire(service: Service, request: Acquire, wait: float) -> Answer:
+async def acquire(service: Service, request: Acquire, wait: float, *, gone: Callable[[], bool]) -> Answer:
     """Acquire for an HTTP client within `wait` seconds: Granted, Refused, Revoked or Rejected.
 
-    Raises Stopping when the node stops meanwhile. Cancelled (the client left), it leaves nothing behind.
+    Raises Stopping when the node stops meanwhile. Cancelled (the client left), it leaves nothing behind; nor does it
+    when `gone` says after a grant that nobody will read the answer.
     """
     call, owner = _Call(), _owner()
     service.register(owner, call)
@@ -61,9 +63,10 @@ async def acquire(service: Service, request: Acquire, wait: float) -> Answer:
         service.handle(owner, request)
         if call.answer is None:
             await call.decided(wait)
+        if gone():
+            _give_back(service, owner, call.answer)
     except asyncio.CancelledError:
-        if isinstance(call.answer, Granted) and not call.answer.resent:
-            tell(service, Release(request.token))
+        _give_back(service, owner, call.answer)
         raise
     finally:
         service.unregister(owner)
@@ -72,6 +75,15 @@ async def acquire(service: Service, request: Acquire, wait: float) -> Answer:
     if call.stopping:
         raise Stopping(call.stopping)
     return Refused(request.token, call.holders)
+
+
+def _give_back(service: Service, owner: Owner, answer: Answer | None) -> None:
+    """Release what was granted to this very call, unless a later call with the same token has taken it over."""
+    if not isinstance(answer, Granted) or answer.resent:
+        return
+    lease = service.table.lease(answer.token)
+    if lease is not None and lease.waiter.owner == owner:
+        tell(service, Release(answer.token))
 
 
 def tell(service: Service, request: Renew | Release) -> Answer | None:

@@ -94,6 +94,11 @@ class Table:
         """Return the lease this token owns."""
         return self._leases.get(token)
 
+    def key_of(self, token: Token) -> Key | None:
+        """Return the lock this token holds or waits for."""
+        known = self._find(token)
+        return known.key if known is not None else None
+
     def shortest_waiting_ttl(self, owner: Owner) -> int | None:
         """Return the shortest ttl among the owner's waiters, or None when it waits for nothing."""
         waiting = self._waiting.get(owner)
@@ -122,12 +127,17 @@ class Table:
         return outbox
 
     def end_session(self, owner: Owner, now: int) -> Outbox:
-        """Take the owner's waiters out of every line at once; its leases stay until their deadlines."""
+        """Take the owner's waiters out of every line at once; its leases stay until their deadlines.
+
+        They leave before anything due is expired: a lease that ends now must not be granted to one who has gone.
+        """
+        gone = sorted(self._waiting.get(owner, ()), key=lambda waiter: waiter.place)
+        for waiter in gone:
+            self._leave_line(waiter)
         outbox = self.expire(now)
-        for waiter in sorted(self._waiting.get(owner, ()), key=lambda waiter: waiter.place):
-            if waiter.token in self._waiters:
-                self._leave_line(waiter)
-                self._settle(self._locks[waiter.key], now, outbox)
+        for waiter in gone:
+            if (lock := self._locks.get(waiter.key)) is not None:
+                self._settle(lock, now, outbox)
         return outbox
 
     def revoke(self, key: Key, now: int, *, force: bool) -> tuple[int, Outbox]:
