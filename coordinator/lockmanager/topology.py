@@ -220,10 +220,14 @@ def from_document(obj: object) -> Cluster:
 
 def render_yaml(cluster: Cluster) -> str:
     """Return a `cluster.yaml` that reads back as the same cluster; settings at their defaults are left out."""
+    plain = Cluster(name=cluster.name, nodes=cluster.nodes)
+    shown = [
+        key
+        for key in cluster.__struct_fields__
+        if key in ("name", "nodes", "replicas") or getattr(cluster, key) != getattr(plain, key)
+    ]
     built = msgspec.to_builtins(cluster)
-    return yaml.safe_dump(
-        {key: value for key, value in built.items() if value != {}}, sort_keys=False, allow_unicode=True
-    )
+    return yaml.safe_dump({key: built[key] for key in shown}, sort_keys=False, allow_unicode=True)
 
 
 @lru_cache(maxsize=_PREFERENCES_KEPT)

@@ -10,9 +10,10 @@ microseconds. Nothing here knows of sockets, clocks or rules.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from hashlib import sha256
-from typing import Final, NewType
+from typing import Any, Final, NewType
 
 import msgspec
 
@@ -57,8 +58,18 @@ class State(IntEnum):
     RECOVERING = 1
 
 
+_SECRETS: Final = frozenset({"token", "session_id"})
+
+
 class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """Base of all messages: an array led by its tag."""
+    """Base of all messages: an array led by its tag. No representation shows a secret field."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+        return ((name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRETS)
 
 
 class Hello(_Message, frozen=True, tag=0):
@@ -69,18 +80,11 @@ class Hello(_Message, frozen=True, tag=0):
     session_id: str
     label: str
 
-    def __repr__(self) -> str:
-        return f"Hello(protocol={self.protocol}, fingerprint={self.fingerprint!r}, label={self.label!r})"
-
 
 class _Owned(_Message, frozen=True):
-    """A message that names an acquisition by its token, which no repr shows."""
+    """A message that names an acquisition by its token."""
 
     token: Token
-
-    def __repr__(self) -> str:
-        rest = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "token")
-        return f"{type(self).__name__}({rest})"
 
 
 class Acquire(_Owned, frozen=True, tag=1):
@@ -249,6 +253,21 @@ def decode_down(data: bytes) -> DownFrame:
         return _down_decoder.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedFrame(f"not a frame of protocol {PROTOCOL}: {error}") from None
+
+
+_TOKEN_TABLE: Final = bytes(ord(TOKEN_ALPHABET[byte % len(TOKEN_ALPHABET)]) for byte in range(256))
+_BIASED: Final = bytes(range(256 - 256 % len(TOKEN_ALPHABET), 256))
+
+
+def token_from(random: bytes) -> Token:
+    """Make a token of bytes from a cryptographic source; unbiased, so a few bytes are dropped.
+
+    Give 64 bytes: fewer than 32 usable ones among them (ValueError) will not be seen.
+    """
+    text = random.translate(_TOKEN_TABLE, _BIASED).decode()
+    if len(text) < TOKEN_LENGTH:
+        raise ValueError(f"{len(random)} random bytes gave {len(text)} characters; a token needs {TOKEN_LENGTH}")
+    return Token(text[:TOKEN_LENGTH])
 
 
 def token_hash(token: Token) -> str:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from lockmanager.clock import Clock, SystemClock
 from lockmanager.topology import Cluster
-from lockmanager.wire import FRAME_LIMIT, TOKEN_ALPHABET, TOKEN_LENGTH, Token
+from lockmanager.wire import FRAME_LIMIT, Token, token_from
 
 from ..access import Access
 from ..limits import Limits
@@ -25,8 +25,8 @@ _CONTEXT: Final = web.AppKey("context", NodeContext)
 
 
 def new_token() -> Token:
-    """Return 32 characters from the operating system's random source."""
-    return Token("".join(secrets.choice(TOKEN_ALPHABET) for _ in range(TOKEN_LENGTH)))
+    """Return a token from the operating system's random source."""
+    return token_from(secrets.token_bytes(64))
 
 
 def create_context(cluster: Cluster, node_id: str, clock: Clock | None = None) -> NodeContext:

@@ -1,0 +1,264 @@
+"""One session with one node: connects, says hello, batches what is sent in a tick, beats, reconnects.
+
+Knows nothing of locks: frames of answers go to its `Hub`, which also says how soon silence matters. Messages given
+to it while the node is away are dropped, as whoever sent them asks again when the session is live; only releases
+are kept, and sent again until the node confirms them or their ttl has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from .ballot import Link
+from .clock import Clock
+from .durations import HEARTBEAT_LIMIT, MICROSECONDS, SILENT_HEARTBEATS, heartbeat
+from .errors import AccessDenied, ClusterMismatch, LockManagerError, ProtocolMismatch
+from .transport import Connection, ConnectionLost, Connector
+from .wire import (
+    Answer,
+    Hello,
+    MalformedFrame,
+    Refusal,
+    Release,
+    Released,
+    Token,
+    UpFrame,
+    UpMessage,
+    Welcome,
+    decode_down,
+    encode,
+)
+
+log = logging.getLogger("lockmanager")
+
+HELLO_DEADLINE: Final = 1.0
+"""Seconds a node may take to answer the hello."""
+
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 0.5
+"""Seconds between attempts to connect: doubled from the first to the longest, and jittered."""
+
+_PRUNE_AT: Final = 1024
+
+
+class Hub(Protocol):
+    """Who owns the channels."""
+
+    def on_link(self, node: str, link: Link, cause: str) -> None:
+        """Learn that a session came up or went down."""
+        ...
+
+    def on_answers(self, node: str, echo: int, largest_ticket: int, answers: list[Answer]) -> None:
+        """Take the answers of one frame, in order."""
+        ...
+
+    def shortest_ttl(self) -> int | None:
+        """Return the shortest ttl of what waits or is held, or None when the sessions may be idle."""
+        ...
+
+
+class Channel:
+    """The session with one node. `run` keeps it alive until it is cancelled."""
+
+    def __init__(
+        self,
+        node: str,
+        url: str,
+        hello: Hello,
+        hub: Hub,
+        *,
+        connector: Connector,
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.node = node
+        self.link = Link.CONNECTING
+        self.cause = "not connected yet"
+        self.refusal: LockManagerError | None = None
+        self._url = url
+        self._hello = hello
+        self._hub = hub
+        self._connector = connector
+        self._clock = clock
+        self._jitter = jitter
+        self._connection: Connection | None = None
+        self._outbox: list[UpMessage] = []
+        self._unconfirmed: dict[Token, int] = {}
+        self._prune_at = _PRUNE_AT
+        self._heard = 0
+        self._sent = 0
+        self._beat: asyncio.TimerHandle | None = None
+        self._beat_due = 0
+
+    # Sending
+
+    def send(self, message: UpMessage) -> None:
+        """Put a message into the frame of this tick; dropped while the node is away."""
+        if self.link is not Link.LIVE:
+            return
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._outbox.append(message)
+
+    def release(self, token: Token, ttl: int) -> None:
+        """Send a release, and again on each reconnect until it is confirmed or `ttl` has passed."""
+        now = self._clock.now()
+        self._unconfirmed[token] = now + ttl
+        if len(self._unconfirmed) >= self._prune_at:
+            self._prune(now)
+        self.send(Release(token))
+
+    def flush(self) -> None:
+        """Send what waits as one frame now."""
+        if self._outbox and self._connection is not None:
+            outbox, self._outbox = self._outbox, []
+            self._send_frame(self._connection, outbox)
+
+    def keep_alive(self) -> None:
+        """Beat as often as the shortest ttl asks for: something waits or is held from now on."""
+        if self.link is not Link.LIVE:
+            return
+        now = self._clock.now()
+        if self._beat is None:
+            self._heard = now
+        elif self._beat_due > now + self._interval():
+            self._beat.cancel()
+        else:
+            return
+        self._schedule_beat()
+
+    def _send_frame(self, connection: Connection, messages: list[UpMessage]) -> None:
+        self._sent = self._clock.now()
+        connection.send(encode(UpFrame(self._sent, messages)))
+
+    def _prune(self, now: int) -> None:
+        self._unconfirmed = {token: until for token, until in self._unconfirmed.items() if until > now}
+        self._prune_at = max(_PRUNE_AT, 2 * len(self._unconfirmed))
+
+    # The session
+
+    async def run(self) -> None:
+        """Keep a session with the node until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            cause, was_live = await self._one_session()
+            pause = FIRST_PAUSE if was_live else min(2 * pause, LONGEST_PAUSE)
+            self._set_link(Link.DOWN if self.refusal is None else Link.REFUSED, cause)
+            await asyncio.sleep(pause * (0.5 + self._jitter() / 2))
+
+    async def _one_session(self) -> tuple[str, bool]:
+        """Connect, greet and read until the session ends; returns why, and whether it was ever live."""
+        connection: Connection | None = None
+        live = False
+        self.refusal = None
+        try:
+            connection = await self._connector(self.node, self._url)
+            await self._greet(connection)
+            live = True
+            while True:
+                # No deadline here: the heartbeat aborts a silent connection while anything depends on it.
+                self._receive(await connection.receive())
+        except (ConnectionLost, MalformedFrame) as error:
+            return str(error), live
+        except LockManagerError as error:
+            self.refusal = error
+            return str(error), live
+        finally:
+            self._detach()
+            if connection is not None:
+                await connection.close()
+
+    async def _greet(self, connection: Connection) -> None:
+        self._send_frame(connection, [self._hello])
+        try:
+            async with asyncio.timeout(HELLO_DEADLINE):
+                frame = decode_down(await connection.receive())
+        except TimeoutError:
+            raise ConnectionLost(f"connected, but no welcome within {HELLO_DEADLINE:g} s") from None
+        match frame.messages:
+            case [Welcome(node=node), *rest]:
+                self._welcomed(connection, node)
+                self._deliver(frame.echo, frame.largest_ticket, rest)
+            case [Refusal(code=code, detail=detail), *_]:
+                raise _refusal_error(self.node, code, detail)
+            case _:
+                raise ConnectionLost("the node answered the hello with something else than a welcome")
+
+    def _welcomed(self, connection: Connection, node: str) -> None:
+        if node != self.node:
+            raise ClusterMismatch(self.node, f"the node at {self._url} says it is {node!r}")
+        self._connection = connection
+        self._outbox = [Release(token) for token, until in self._unconfirmed.items() if until > self._sent]
+        self._heard = self._clock.now()
+        self._set_link(Link.LIVE, "")
+        if self._outbox:
+            asyncio.get_running_loop().call_soon(self.flush)
+        if self._hub.shortest_ttl() is not None:
+            self.keep_alive()
+
+    def _receive(self, data: bytes) -> None:
+        frame = decode_down(data)
+        self._heard = self._clock.now()
+        self._deliver(frame.echo, frame.largest_ticket, frame.messages)
+
+    def _deliver(self, echo: int, largest_ticket: int, messages: list[Answer | Welcome | Refusal]) -> None:
+        answers: list[Answer] = []
+        for message in messages:
+            if isinstance(message, Welcome | Refusal):
+                raise ConnectionLost("the node sent a second welcome")
+            if isinstance(message, Released):
+                self._unconfirmed.pop(message.token, None)
+            answers.append(message)
+        self._hub.on_answers(self.node, echo, largest_ticket, answers)
+
+    def _detach(self) -> None:
+        self._connection = None
+        self._outbox = []
+        if self._beat is not None:
+            self._beat.cancel()
+            self._beat = None
+
+    def _set_link(self, link: Link, cause: str) -> None:
+        if (link, cause) != (self.link, self.cause):
+            log.info("session_%s node=%s cause=%s", link.name.lower(), self.node, cause or "-")
+            self.link, self.cause = link, cause
+            self._hub.on_link(self.node, link, cause)
+
+    # The heartbeat
+
+    def _interval(self) -> int:
+        ttl = self._hub.shortest_ttl()
+        return heartbeat(ttl) if ttl is not None else HEARTBEAT_LIMIT
+
+    def _schedule_beat(self) -> None:
+        interval = self._interval()
+        self._beat_due = self._clock.now() + interval
+        self._beat = asyncio.get_running_loop().call_later(interval / MICROSECONDS, self._on_beat, interval)
+
+    def _on_beat(self, interval: int) -> None:
+        """Send an empty frame unless something was just sent; give the node up after three silent beats."""
+        self._beat = None
+        now = self._clock.now()
+        if self._connection is None or self._hub.shortest_ttl() is None:
+            return
+        if now - self._beat_due > interval:
+            self._heard = now  # this process stood still itself: what the node sent is still unread
+        if now - self._heard > SILENT_HEARTBEATS * interval:
+            self._connection.abort()
+            return
+        if now - self._sent >= interval // 2:
+            self._send_frame(self._connection, [])
+        self._schedule_beat()
+
+
+def _refusal_error(node: str, code: str, detail: str) -> LockManagerError:
+    match code:
+        case "cluster":
+            return ClusterMismatch(node, detail)
+        case "access":
+            return AccessDenied(node, detail)
+        case _:
+            return ProtocolMismatch(node, detail)

@@ -1,0 +1,254 @@
+"""The owner of everything alive in a coordinator: its channels, its acquisitions and its clock.
+
+Events come in (a frame, a session that came or went, an instant), the acquisitions concerned decide, and what they
+want sent goes to the channels. No rule is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from .actions import NODE_TIMEOUT
+from .ballot import Link
+from .channel import Channel
+from .clock import Clock
+from .durations import MICROSECONDS
+from .errors import LockManagerError
+from .renewals import Renewals
+from .run import Run
+from .topology import Cluster
+from .transport import Connector
+from .wire import PROTOCOL, Answer, Hello, Release, Released, Token, UpMessage, token_from
+
+log = logging.getLogger("lockmanager")
+
+_CONFIRM_DEADLINE: Final = NODE_TIMEOUT / MICROSECONDS
+
+
+class Randomness(Protocol):
+    """Where tokens and jitter come from; tests give a seeded source."""
+
+    def token(self) -> Token:
+        """Return a fresh token."""
+        ...
+
+    def jitter(self) -> float:
+        """Return a number from 0 to 1."""
+        ...
+
+
+class SystemRandomness:
+    """Tokens from the operating system's random source."""
+
+    def token(self) -> Token:
+        return token_from(secrets.token_bytes(64))
+
+    def jitter(self) -> float:
+        return random.random()
+
+
+class Engine:
+    """Runs in one event loop of one process, from `start` to `close`."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        network: str,
+        connector: Connector,
+        clock: Clock,
+        randomness: Randomness,
+        label: str,
+        when_live: Callable[[str], None],
+    ) -> None:
+        self.cluster = cluster
+        self.clock = clock
+        self.randomness = randomness
+        self._when_live = when_live
+        self.renewals: Renewals[Run] = Renewals()
+        self._largest_ticket = 0
+        self._alive: dict[Run, None] = {}
+        self._runs: dict[Token, Run] = {}
+        self._confirming: dict[Token, _Confirmation] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        hello = Hello(PROTOCOL, cluster.fingerprint, randomness.token(), label)
+        self._channels = {
+            node: Channel(
+                node,
+                cluster.url(node, network),
+                hello,
+                self,
+                connector=connector,
+                clock=clock,
+                jitter=randomness.jitter,
+            )
+            for node in cluster.node_ids
+        }
+
+    # Life
+
+    def start(self) -> None:
+        """Connect to every node, in the background."""
+        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        self._tasks = [
+            asyncio.create_task(channel.run(), name=f"lockmanager channel {channel.node}")
+            for channel in self._channels.values()
+        ]
+
+    async def close(self) -> None:
+        """Release what is still held, tell the nodes, and end the sessions; within about a second."""
+        for run in list(self._alive):
+            run.abandon("the coordinator was closed")
+        for channel in self._channels.values():
+            channel.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        self._tasks = []
+        self._loop = None
+
+    def check_usable(self) -> None:
+        """Raise RuntimeError unless called in the loop and process in which the coordinator was started."""
+        if self._loop is None:
+            raise RuntimeError("the coordinator is not open: use `async with Coordinator...` around its use")
+        if self._pid != os.getpid():
+            raise RuntimeError("the coordinator was opened before a fork: open one in each process")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the coordinator was opened in another event loop: open one in each loop")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `start` was called and `close` was not, in this process."""
+        return self._loop is not None and not self._loop.is_closed() and self._pid == os.getpid()
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        """Run a callback in the engine's loop; nothing happens once it is closed."""
+        if self._loop is not None and self.is_open:
+            self._loop.call_soon_threadsafe(callback)
+
+    # Questions
+
+    def next_ticket(self) -> int:
+        """Return the next ticket: a hybrid logical clock, above everything seen so far."""
+        self._largest_ticket = max(self.clock.wall(), self._largest_ticket + 1)
+        return self._largest_ticket
+
+    def links(self, nodes: Iterable[str]) -> dict[str, tuple[Link, str]]:
+        """Return how the sessions to these nodes are."""
+        return {node: (self._channels[node].link, self._channels[node].cause) for node in nodes}
+
+    def refusals(self, nodes: Iterable[str]) -> list[LockManagerError]:
+        """Return why nodes will not talk to us."""
+        return [error for node in nodes if (error := self._channels[node].refusal) is not None]
+
+    def shortest_ttl(self) -> int | None:
+        return self.renewals.shortest_ttl()
+
+    # Acquisitions
+
+    def join(self, run: Run) -> None:
+        """Let the run learn which sessions come and go."""
+        self._alive[run] = None
+
+    def enlist(self, run: Run) -> None:
+        """Let answers about the run's token reach it, and keep the sessions of its nodes alive."""
+        self._runs[run.acquisition.token] = run
+        self.reschedule(run)
+        for node in run.acquisition.request.nodes:
+            self._channels[node].keep_alive()
+
+    def reschedule(self, run: Run) -> None:
+        """Renew the run's grants from now on, every third of its ttl."""
+        self.renewals.set(run, run.acquisition.ttl, self.clock.now())
+        self._arm()
+
+    def strike(self, run: Run) -> None:
+        """Forget the run's token: it was released everywhere."""
+        self._runs.pop(run.acquisition.token, None)
+        self.renewals.discard(run)
+
+    def leave(self, run: Run) -> None:
+        """Forget the run: it is over."""
+        self.strike(run)
+        self._alive.pop(run, None)
+
+    def send(self, node: str, message: UpMessage, ttl: int) -> None:
+        """Send a message in this tick's frame; a release is kept until it is confirmed or `ttl` has passed."""
+        channel = self._channels[node]
+        if isinstance(message, Release):
+            channel.release(message.token, ttl)
+        else:
+            channel.send(message)
+
+    async def confirmed(self, token: Token, majority: int) -> None:
+        """Wait until a majority confirmed the release of a token, or `NODE_TIMEOUT` has passed."""
+        confirmation = self._confirming[token] = _Confirmation(majority)
+        try:
+            async with asyncio.timeout(_CONFIRM_DEADLINE):
+                await confirmation.done.wait()
+        except TimeoutError:
+            log.info("release_unconfirmed reason=%s", "too few nodes answered; it is sent again when they are back")
+        finally:
+            del self._confirming[token]
+
+    # Events
+
+    def on_link(self, node: str, link: Link, cause: str) -> None:
+        if link is Link.LIVE:
+            self._when_live(node)
+        for run in list(self._alive):
+            if node in run.acquisition.request.nodes:
+                run.on_link(node, link, cause)
+
+    def on_answers(self, node: str, echo: int, largest_ticket: int, answers: list[Answer]) -> None:
+        self._largest_ticket = max(self._largest_ticket, largest_ticket)
+        for answer in answers:
+            if isinstance(answer, Released):
+                confirmation = self._confirming.get(answer.token)
+                if confirmation is not None:
+                    confirmation.add()
+            elif (run := self._runs.get(answer.token)) is not None:
+                run.on_answer(node, echo, answer)
+
+    def _arm(self) -> None:
+        """Wake up for the next renewal; waking early is harmless, so an armed earlier timer stays."""
+        at = self.renewals.next()
+        if at is None or (self._timer is not None and self._timer_at <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        delay = max(0, at - self.clock.now()) / MICROSECONDS
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        for run in self.renewals.take_due(self.clock.now()):
+            run.renew()
+        self._arm()
+
+
+class _Confirmation:
+    """Counts the nodes that confirmed a release."""
+
+    def __init__(self, majority: int) -> None:
+        self.done = asyncio.Event()
+        self._missing = majority
+
+    def add(self) -> None:
+        self._missing -= 1
+        if self._missing <= 0:
+            self.done.set()
