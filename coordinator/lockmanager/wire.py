@@ -10,7 +10,6 @@ microseconds. Nothing here knows of sockets, clocks or rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
 from hashlib import sha256
 from typing import Any, Final, NewType
@@ -68,8 +67,8 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"{type(self).__name__}({shown})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
-        return ((name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRETS)
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRETS]
 
 
 class Hello(_Message, frozen=True, tag=0):
