@@ -184,7 +184,8 @@ def test_a_url_that_is_more_or_less_than_scheme_and_host_is_refused(url: str) ->
     ],
 )
 def test_a_url_is_kept_in_one_spelling(url: str, normalised: str) -> None:
-    assert NodeAddress("a", url, url) == NodeAddress("a", normalised, normalised)
+    node = NodeAddress("a", url, url)
+    assert (node.url, node.public_url) == (normalised, normalised)
 
 
 @pytest.mark.parametrize("nodes", ["[{id: a, url: 'http://me:swordfish@h'}]", "['http://me:swordfish@h']"])
@@ -440,4 +441,10 @@ def test_rendered_yaml_reads_back_as_the_same_cluster(text: str) -> None:
 
 
 def test_rendered_yaml_leaves_defaults_out() -> None:
-    assert render_yaml(cluster_of(1)) == "name: shop\nnodes:\n- id: node1\n  url: http://node1:8000\nreplicas: 1\n"
+    expected = "name: shop\nnodes:\n- id: node1\n  url: http://node1:8000\nreplicas: 1\n"
+    assert render_yaml(cluster_of(1)) == expected
+    assert render_yaml(parse_cluster(expected + "limits: {}\ndefaults: {ttl: 10}")) == expected
+
+
+def test_rendered_yaml_keeps_letters_readable() -> None:
+    assert render_yaml(Cluster(name="ключ", nodes=cluster_of(1).nodes)).startswith("name: ключ\n")
