@@ -88,7 +88,9 @@ async def _received(request: web.Request) -> bytes:
     except TimeoutError:
         raise Problem(408, "timeout", f"the body did not arrive within {BODY_DEADLINE:g} s") from None
     except (HttpProcessingError, web.RequestPayloadError, ConnectionError):
-        raise Problem(400, "bad_request", "the body is broken: its transfer or content encoding is wrong") from None
+        # What follows on this connection cannot be found any more.
+        detail, headers = "the body is broken: its transfer or content encoding is wrong", {"Connection": "close"}
+        raise Problem(400, "bad_request", detail, headers=headers) from None
 
 
 def _invalid(text: str) -> Problem:
