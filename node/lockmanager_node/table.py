@@ -122,7 +122,7 @@ class Table:
                 self._renew(owner, request, now, outbox)
             case Yield():
                 self._yield(owner, request, now, outbox)
-            case Raise():
+            case _:
                 self._raise(owner, request, outbox)
         return outbox
 
@@ -136,8 +136,7 @@ class Table:
             self._leave_line(waiter)
         outbox = self.expire(now)
         for waiter in gone:
-            if (lock := self._locks.get(waiter.key)) is not None:
-                self._settle(lock, now, outbox)
+            self._settle(self._locks[waiter.key], now, outbox)
         return outbox
 
     def revoke(self, key: Key, now: int, *, force: bool) -> tuple[int, Outbox]:
@@ -166,7 +165,7 @@ class Table:
                     self._settle(self._locks[due.waiter.key], now, outbox)
                 case Lock():
                     self._forget_if_idle(due, now)
-                case _Revocation():
+                case _:
                     del self._revoked[due.token]
         return outbox
 

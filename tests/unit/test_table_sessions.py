@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import Granted, Inquire, Mode
-from tests.support.table_cases import EXCLUSIVE, SHARED, TTL, WALL, Desk, each_mode, of_kind, session_of, token_of
+from tests.support.table_cases import EXCLUSIVE, KEY, SHARED, TTL, WALL, Desk, each_mode, of_kind, session_of, token_of
 
 BOB = session_of("bob")
 
@@ -118,6 +118,14 @@ def test_the_shortest_ttl_a_session_waits_for_is_known() -> None:
     assert desk.table.shortest_waiting_ttl(BOB) == 5 * MICROSECONDS
     desk.release("waiter1", owner=BOB)
     assert desk.table.shortest_waiting_ttl(BOB) == 20 * MICROSECONDS
+
+
+@each_mode
+def test_the_lock_a_token_holds_or_waits_for_is_known(mode: Mode) -> None:
+    desk = Desk()
+    desk.acquire("ann")
+    desk.acquire("bob", mode=mode)
+    assert [desk.table.key_of(token_of(who)) for who in ("ann", "bob", "stranger")] == [KEY, KEY, None]
 
 
 def test_a_session_that_only_holds_waits_for_nothing() -> None:
