@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, cast
 
@@ -130,8 +131,11 @@ class WebSocketConnector:
 
 
 def _cause(error: Exception) -> str:
+    """Return why no connection came about, in the system's own words."""
     inner = getattr(error, "os_error", error)
-    return (inner.strerror or str(inner)).lower() if isinstance(inner, OSError) else str(error)
+    if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
+        return os.strerror(inner.errno).lower()
+    return str(inner) or type(inner).__name__
 
 
 def _why(message: aiohttp.WSMessage) -> str:

@@ -66,6 +66,12 @@ class Server:
             await self._runner.setup()
             await web.SockSite(self._runner, listener).start()
 
+    def abort(self) -> None:
+        """Break every connection at once, as a crash would."""
+        for connection in self._runner.server.connections if self._runner.server is not None else ():
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
+
     async def stop(self) -> None:
         """Stop granting, tell the sessions to go elsewhere, close everything."""
         async with asyncio.timeout(10):

@@ -41,6 +41,15 @@ _PING_INTERVAL: Final = 20.0
 _NEVER_WAIT: Final = 1 << 62
 
 
+class _Refused(Exception):
+    """The hello is not accepted."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
 def routes(context: NodeContext) -> list[web.RouteDef]:
     """Return the route of the sessions."""
 
@@ -83,41 +92,46 @@ class _Connection:
         return self._socket
 
     async def _greet(self) -> Session | None:
-        """Read the hello and answer it; None when it was refused."""
+        """Read the hello and answer it; None when the connection ended or the hello was refused."""
         try:
             async with asyncio.timeout(HELLO_DEADLINE):
                 frame = await self._next_frame()
+            return None if frame is None else self._admit(frame)
         except TimeoutError:
-            return self._refuse("protocol", f"no hello within {HELLO_DEADLINE:g} s")
-        if frame is None:
-            return None
-        if not frame.messages or not isinstance(frame.messages[0], Hello):
-            return self._refuse("protocol", "the first message of a session must be hello")
-        return self._admit(frame.messages[0], frame)
+            self._refuse("protocol", f"no hello within {HELLO_DEADLINE:g} s")
+        except _Refused as refused:
+            self._refuse(refused.code, refused.detail)
+        return None
 
-    def _admit(self, hello: Hello, frame: UpFrame) -> Session | None:
+    def _admit(self, frame: UpFrame) -> Session:
+        hello = self._checked_hello(frame)
+        peer = Peer(hello.session_id, hello.label, self._key_id, self._send, self._close)
+        try:
+            session = self._context.service.connect(peer, frame.sent)
+        except SessionTaken:
+            raise _Refused("access", "this session id belongs to another key") from None
+        state = self._context.service.readiness.state
+        self._reply(frame.sent, Welcome(self._context.node_id, self._context.incarnation, state))
+        if len(frame.messages) > 1:
+            session.receive(UpFrame(frame.sent, frame.messages[1:]))
+        return session
+
+    def _checked_hello(self, frame: UpFrame) -> Hello:
+        if not frame.messages or not isinstance(frame.messages[0], Hello):
+            raise _Refused("protocol", "the first message of a session must be hello")
+        hello, mine = frame.messages[0], self._context.cluster.fingerprint
         if hello.protocol != PROTOCOL:
-            return self._refuse("protocol", f"this node speaks protocol {PROTOCOL}, the client {hello.protocol}")
-        if hello.fingerprint != self._context.cluster.fingerprint:
-            mine = self._context.cluster.fingerprint
-            return self._refuse(
+            raise _Refused("protocol", f"this node speaks protocol {PROTOCOL}, the client {hello.protocol}")
+        if hello.fingerprint != mine:
+            raise _Refused(
                 "cluster",
                 f"this node's cluster has fingerprint {mine[:12]}, the client's {hello.fingerprint[:12]!r}: "
                 "give both the same node ids, replicas and epoch",
             )
         excess = check_token(hello.session_id) or check_label(hello.label, self._context.service.table.limits)
         if excess is not None:
-            return self._refuse("protocol", f"hello: {excess.detail}")
-        peer = Peer(hello.session_id, hello.label, self._key_id, self._send, self._close)
-        try:
-            session = self._context.service.connect(peer, frame.sent)
-        except SessionTaken:
-            return self._refuse("access", "this session id belongs to another key")
-        state = self._context.service.readiness.state
-        self._reply(frame.sent, Welcome(self._context.node_id, self._context.incarnation, state))
-        if len(frame.messages) > 1:
-            session.receive(UpFrame(frame.sent, frame.messages[1:]))
-        return session
+            raise _Refused("protocol", f"hello: {excess.detail}")
+        return hello
 
     async def _read(self, session: Session) -> None:
         """Hand over frame after frame until either side ends the session.

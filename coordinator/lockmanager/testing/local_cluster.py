@@ -1,0 +1,135 @@
+"""Starts, stops, kills and pauses the nodes of one local cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ..coordinator import Coordinator
+from ..topology import Cluster, NodeAddress, render_yaml
+from .process_node import ProcessNode
+from .thread_node import ThreadNode
+
+if TYPE_CHECKING:
+    from .process_node import LocalNode
+
+_PORTS: Final = range(20_000, 32_000)
+"""Below the ports the system gives to outgoing connections, which could take a stopped node's port."""
+
+
+class LocalCluster:
+    """`nodes` lock nodes, named node1, node2, ..., as threads of this process or as child processes.
+
+    `replicas` and `epoch` as in a cluster.yaml. `cluster` describes it; `config_path` is its `cluster.yaml`,
+    deleted at the end, as are the nodes. Nodes keep their leases in memory: a node that was stopped or killed comes
+    back empty.
+    """
+
+    def __init__(self, nodes: int = 3, *, processes: bool = False, replicas: int = 0, epoch: int = 1) -> None:
+        ports = free_ports(nodes)
+        addresses = tuple(
+            NodeAddress(id=f"node{number}", url=f"http://127.0.0.1:{port}") for number, port in enumerate(ports, 1)
+        )
+        self.cluster = Cluster(name="local", nodes=addresses, replicas=replicas, epoch=epoch)
+        self._processes = processes
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._nodes: dict[str, LocalNode] = {}
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        """The ids of all nodes."""
+        return self.cluster.node_ids
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where each node listens."""
+        return {node: self.cluster.url(node, "internal") for node in self.node_ids}
+
+    @property
+    def config_path(self) -> Path:
+        """The cluster's `cluster.yaml`; raises RuntimeError outside `async with`."""
+        if self._directory is None:
+            raise RuntimeError("the local cluster is not open: use it inside `async with LocalCluster(...)`")
+        return Path(self._directory.name) / "cluster.yaml"
+
+    def coordinator(self, **options: Any) -> Coordinator:
+        """Return a new coordinator of this cluster; `options` as for `Coordinator`."""
+        return Coordinator(self.cluster, **options)
+
+    async def __aenter__(self) -> Self:
+        self._directory = tempfile.TemporaryDirectory(prefix="lockmanager-")
+        self.config_path.write_text(render_yaml(self.cluster), encoding="utf-8")
+        self._nodes = {node: self._new_node(node) for node in self.node_ids}
+        try:
+            await self._each(self.node_ids, "start")
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def start(self, *nodes: str) -> None:
+        """Start nodes that do not run; returns when they are ready. Raises RuntimeError when one does not come up."""
+        await self._each(nodes, "start")
+
+    async def stop(self, *nodes: str) -> None:
+        """Stop nodes as SIGTERM does: they tell their sessions to go elsewhere."""
+        await self._each(nodes, "stop")
+
+    async def kill(self, *nodes: str) -> None:
+        """End nodes at once, as SIGKILL does: connections break, leases are forgotten."""
+        await self._each(nodes, "kill")
+
+    async def pause(self, *nodes: str) -> None:
+        """Make nodes stand still, as SIGSTOP does: connections stay open and nothing is answered."""
+        await self._each(nodes, "pause")
+
+    async def resume(self, *nodes: str) -> None:
+        """Let paused nodes go on, as SIGCONT does."""
+        await self._each(nodes, "resume")
+
+    def _new_node(self, node: str) -> LocalNode:
+        if self._processes:
+            return ProcessNode(self.cluster, node, self.config_path)
+        return ThreadNode(self.cluster, node)
+
+    async def _each(self, nodes: Iterable[str], verb: str) -> None:
+        """Do the same with several nodes at once, off the event loop."""
+        unknown = [node for node in nodes if node not in self._nodes]
+        if unknown:
+            raise ValueError(f"no node {unknown[0]!r} runs in this local cluster; there are {', '.join(self.node_ids)}")
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(asyncio.to_thread(getattr(self._nodes[node], verb)) for node in nodes))
+
+    async def _end(self) -> None:
+        await asyncio.shield(asyncio.gather(*(asyncio.to_thread(node.kill) for node in self._nodes.values())))
+        self._nodes = {}
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+
+
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports nobody listens on now; raises RuntimeError when there are not enough."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            return found
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    raise RuntimeError(f"fewer than {count} free ports from {_PORTS.start} to {_PORTS.stop - 1} on 127.0.0.1")

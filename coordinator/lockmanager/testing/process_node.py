@@ -1,0 +1,112 @@
+"""A lock node as a child process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from ..topology import Cluster
+
+_START_DEADLINE: Final = 15.0
+_STOP_DEADLINE: Final = 5.0
+_POLL: Final = 0.02
+
+
+class LocalNode(Protocol):
+    """What a local cluster does with a node; each call blocks until it is done, and is idempotent."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class ProcessNode:
+    """Runs `python -m lockmanager_node` for one node of a cluster."""
+
+    def __init__(self, cluster: Cluster, node: str, config: Path) -> None:
+        self._node = node
+        self._url = cluster.url(node, "internal")
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the node runs."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        log = self._config.parent / f"{self._node}.log"
+        command = [sys.executable, "-m", "lockmanager_node", "--cluster", str(self._config), "--node-id", self._node]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
+                [*command, "--listen", urlsplit(self._url).netloc],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_environment(),
+                start_new_session=True,
+            )
+        self._wait_until_ready(self._process, log)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        deadline = time.monotonic() + _START_DEADLINE
+        while time.monotonic() < deadline and process.poll() is None:
+            if _is_ready(self._url):
+                return
+            time.sleep(_POLL)
+        self.kill()
+        said = log.read_text(encoding="utf-8", errors="replace").strip() or "nothing"
+        raise RuntimeError(f"{self._node} did not come up on {self._url}; it said: {said[-2000:]}")
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(_STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_DEADLINE)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without settings that are meant for another node."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LOCKMANAGER_")}
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/readyz", timeout=1.0) as answer:  # noqa: S310  # our own http URL
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
