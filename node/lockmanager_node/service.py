@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lockmanager.clock import Clock
 from lockmanager.durations import MICROSECONDS
-from lockmanager.wire import Acquire, Answer, DownFrame, Hello, State, UpFrame, encode
+from lockmanager.wire import (
+    FRAME_LIMIT,
+    Acquire,
+    Answer,
+    DownFrame,
+    DownMessage,
+    Hello,
+    Rejected,
+    State,
+    UpFrame,
+    Yield,
+    encode,
+)
 
 from .journal import Journal, MemoryJournal
+from .limits import check_session_space
 from .line import Key, Owner
 from .recovery import SERVING, Readiness
 from .silence import SilenceWatch
@@ -50,7 +63,7 @@ class Session:
         self._service = service
         self._sent = sent
         self._echo: int | None = None
-        self._outbox: list[Answer] = []
+        self._outbox: list[DownMessage] = []
 
     def receive(self, frame: UpFrame) -> None:
         """Apply one frame of requests; its `sent` anchors every decision made for this session from now on."""
@@ -62,8 +75,15 @@ class Session:
             if isinstance(request, Hello):
                 self.close("a second hello in one session")
                 return
-            self._service.handle(self.peer.owner, request)
+            self._apply(request)
         self._anchor()
+
+    def _apply(self, request: Request) -> None:
+        excess = check_session_space(request.space) if isinstance(request, Acquire) else None
+        if excess is not None:
+            self.deliver(Rejected(request.token, excess.code, excess.detail))
+        else:
+            self._service.handle(self.peer.owner, request)
 
     def deliver(self, answer: Answer) -> None:
         self._outbox.append(answer)
@@ -78,14 +98,25 @@ class Session:
     def flush(self, largest_ticket: int) -> None:
         """Send everything that waits as one frame; an empty one answers a heartbeat."""
         if self.open and self._echo is not None:
-            frame = DownFrame(self._echo, largest_ticket, list(self._outbox))
+            frame = DownFrame(self._echo, largest_ticket, self._outbox)
             self._outbox, self._echo = [], None
-            self.peer.send(encode(frame))
+            for data in _encoded(frame):
+                self.peer.send(data)
 
     def close(self, reason: str) -> None:
         if self.open:
             self.open = False
             self.peer.close(reason)
+
+
+def _encoded(frame: DownFrame) -> Iterator[bytes]:
+    """Encode the frame, cut into several when one would outgrow what the other side accepts."""
+    data, middle = encode(frame), len(frame.messages) // 2
+    if len(data) <= FRAME_LIMIT or not middle:
+        yield data
+        return
+    for part in (frame.messages[:middle], frame.messages[middle:]):
+        yield from _encoded(DownFrame(frame.echo, frame.largest_ticket, part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +207,8 @@ class Service:
         """Decide one request now; the answers are delivered before this returns."""
         now = self._clock.now()
         self._deliver(self.table.handle(owner, request, now, self._clock.wall()))
-        if isinstance(request, Acquire) and request.wait:
-            self._silence.waits(owner, request.ttl, now)
+        if isinstance(request, Acquire | Yield) and (ttl := self.table.waiting_ttl(request.token)) is not None:
+            self._silence.waits(owner, ttl, now)
         self._arm()
 
     def revoke(self, key: Key, *, force: bool) -> int:

@@ -99,6 +99,11 @@ class Table:
         known = self._find(token)
         return known.key if known is not None else None
 
+    def waiting_ttl(self, token: Token) -> int | None:
+        """Return the ttl this token waits for, or None when it does not stand in a line."""
+        waiter = self._waiters.get(token)
+        return waiter.ttl if waiter is not None else None
+
     def shortest_waiting_ttl(self, owner: Owner) -> int | None:
         """Return the shortest ttl among the owner's waiters, or None when it waits for nothing."""
         waiting = self._waiting.get(owner)
