@@ -41,12 +41,14 @@ FAULTS: Final = {
 
 
 @asynccontextmanager
-async def broken(stack: Stack, node: str, how: str) -> AsyncIterator[None]:
-    """Break one node for the body's time; mended, and all healthy again, on every way out."""
+async def broken(stack: Stack, *nodes: str, how: str) -> AsyncIterator[None]:
+    """Break nodes for the body's time; mended, and all healthy again, on every way out."""
     fault = FAULTS[how]
-    await asyncio.to_thread(fault.break_, stack, node)
     try:
+        for node in nodes:
+            await asyncio.to_thread(fault.break_, stack, node)
         yield
     finally:
-        await asyncio.to_thread(fault.mend, stack, node)
+        for node in nodes:
+            await asyncio.to_thread(fault.mend, stack, node)
         await asyncio.to_thread(stack.wait_healthy)

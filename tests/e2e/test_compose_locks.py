@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ async def test_a_lease_and_new_locks_live_on_while_one_node_is(
     stack: Stack, coordinator: Coordinator, name: str, how: str
 ) -> None:
     async with coordinator.lock(name, ttl=TTL, wait=5) as lease:
-        async with broken(stack, "node2", how):
+        async with broken(stack, "node2", how=how):
             during = await _fence(coordinator, f"{name}-other")
             await asyncio.sleep(3 * TTL)
             lease.check()
@@ -87,16 +86,14 @@ async def test_a_lease_and_new_locks_live_on_while_one_node_is(
 async def test_clients_that_start_while_one_node_is_broken_lock_on_both_sides(
     stack: Stack, name: str, how: str
 ) -> None:
-    async with broken(stack, "node2", how):
+    async with broken(stack, "node2", how=how):
         inside = await _in_network(stack, name)
         async with Coordinator.from_config(CLUSTER_FILE, network="public") as late:
             assert await _fence(late, name) > inside["fence"]
 
 
 async def test_without_a_majority_each_missing_node_is_named(stack: Stack, coordinator: Coordinator, name: str) -> None:
-    async with AsyncExitStack() as faults:
-        for node in ("node1", "node2"):
-            await faults.enter_async_context(broken(stack, node, "killed"))
+    async with broken(stack, "node1", "node2", how="killed"):
         with pytest.raises(QuorumUnavailable) as caught:
             await _fence(coordinator, name)
     assert set(caught.value.causes) >= {"node1", "node2"}
@@ -119,7 +116,7 @@ async def test_an_efficiency_lock_moves_to_the_next_host_when_its_first_is_kille
     stack: Stack, coordinator: Coordinator, name: str
 ) -> None:
     first = parse_cluster(CLUSTER_FILE.read_text()).preference(name)[0]
-    async with broken(stack, first, "killed"):
+    async with broken(stack, first, how="killed"):
         begin = time.monotonic()
         async with coordinator.efficiency_lock(name, ttl=TTL, wait=5) as lease:
             assert time.monotonic() - begin < 2.0
@@ -140,6 +137,6 @@ async def test_an_efficiency_lease_is_lost_with_its_host(stack: Stack, coordinat
     holder = asyncio.create_task(hold())
     async with asyncio.timeout(5):
         await acquired.wait()
-    async with broken(stack, first, "killed"):
+    async with broken(stack, first, how="killed"):
         with pytest.raises(LeaseLost):
             await asyncio.wait_for(holder, 2 * TTL)
