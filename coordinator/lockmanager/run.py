@@ -15,6 +15,7 @@ from .acquisition import Acquisition
 from .actions import Action, Apart, Failed, Held, Lost, Phase, Request, Send
 from .ballot import Link
 from .durations import MICROSECONDS, seconds
+from .errors import LockManagerError
 from .wire import Answer
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ class Run:
         if held:
             self._tell_lost(reason)
         elif not self.outcome.done():
-            self.outcome.cancel()
+            name = self.acquisition.request.name
+            self.outcome.set_exception(LockManagerError(f"lock {name!r} was not acquired: {reason} while it waited"))
 
     # Carrying out
 
