@@ -76,8 +76,11 @@ class _Connection:
         self._closing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> web.WebSocketResponse:
-        async with asyncio.timeout(HELLO_DEADLINE):
-            await self._socket.prepare(self._request)
+        try:
+            async with asyncio.timeout(HELLO_DEADLINE):
+                await self._socket.prepare(self._request)
+        except ConnectionError:
+            return self._socket  # the client left before its upgrade was answered
         closer = asyncio.create_task(self._close_when_told(), name="session closer")
         session: Session | None = None
         try:
