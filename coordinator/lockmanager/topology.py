@@ -189,7 +189,7 @@ def parse_cluster(text: str) -> Cluster:
 
 
 def document(cluster: Cluster) -> dict[str, Any]:
-    """Return what `GET /v1/cluster` tells everyone: no keys, no hashes, no limits."""
+    """Return what `GET /v1/cluster` tells everyone: no keys and no hashes."""
     return {
         "name": cluster.name,
         "epoch": cluster.epoch,
@@ -197,6 +197,7 @@ def document(cluster: Cluster) -> dict[str, Any]:
         "fingerprint": cluster.fingerprint,
         "nodes": [{"id": node.id, "url": node.url, "public_url": node.public_url} for node in cluster.nodes],
         "defaults": {"ttl": cluster.defaults.ttl},
+        "limits": msgspec.to_builtins(cluster.limits),
     }
 
 
@@ -205,11 +206,13 @@ def from_document(obj: object) -> Cluster:
 
     Keys of later versions are ignored; a fingerprint that does not fit the rest is an error.
     """
-    known = _only(obj, "name", "epoch", "replicas", "nodes", "defaults")
+    known = _only(obj, "name", "epoch", "replicas", "nodes", "defaults", "limits")
     if isinstance(known.get("nodes"), list):
         known["nodes"] = [_only(node, "id", "url", "public_url") for node in known["nodes"]]
     if "defaults" in known:
         known["defaults"] = _only(known["defaults"], "ttl")
+    if "limits" in known:
+        known["limits"] = _only(known["limits"], *Limits.__struct_fields__)
     cluster = _converted(known)
     if _only(obj, "fingerprint").get("fingerprint", cluster.fingerprint) != cluster.fingerprint:
         raise InvalidCluster(

@@ -382,6 +382,7 @@ def test_the_document_tells_the_topology_and_no_secrets() -> None:
             {"id": "node3", "url": "http://node3:8000", "public_url": None},
         ],
         "defaults": {"ttl": 20.0},
+        "limits": {"max_ttl": 600.0, "waiters": 50},
     }
 
 
@@ -389,12 +390,20 @@ def test_a_cluster_read_from_its_document_is_the_same_to_a_client() -> None:
     cluster = parse_cluster(FULL)
     again = from_document(json.loads(json.dumps(document(cluster))))
     assert (again.name, again.nodes, again.defaults) == (cluster.name, cluster.nodes, cluster.defaults)
+    assert again.limits == cluster.limits
     assert again.fingerprint == cluster.fingerprint
 
 
-def test_a_default_ttl_beyond_the_usual_limits_survives_the_document_which_tells_no_limits() -> None:
+def test_limits_that_are_not_the_usual_ones_reach_a_client_by_the_document() -> None:
     cluster = parse_cluster(ONE_NODE + "defaults: {ttl: 0.05}\nlimits: {min_ttl: 0.01}")
-    assert from_document(document(cluster)).defaults.ttl == 0.05
+    again = from_document(document(cluster))
+    assert (again.defaults.ttl, again.limits.min_ttl) == (0.05, 0.01)
+
+
+def test_a_document_without_limits_means_the_usual_ones() -> None:
+    told = document(parse_cluster(FULL))
+    del told["limits"]
+    assert from_document(told).limits == Limits()
 
 
 def changed(**changes: Any) -> dict[str, Any]:

@@ -57,7 +57,11 @@ class Server:
     def __init__(self, context: NodeContext) -> None:
         self.context = context
         self._runner = web.AppRunner(
-            create_app(context), handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_DEADLINE
+            create_app(context),
+            handler_cancellation=True,
+            access_log=None,
+            logger=problems.connection_log,
+            shutdown_timeout=_SHUTDOWN_DEADLINE,
         )
 
     async def start(self, listener: socket.socket) -> None:
