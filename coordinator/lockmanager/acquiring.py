@@ -6,12 +6,11 @@ This is the one place where a failed acquisition becomes an error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from .actions import Failed, Failure, Request
-from .ballot import Said
+from .ballot import Link, Said
 from .durations import MICROSECONDS, seconds
 from .engine import Engine
 from .errors import AcquireTimeout, LockManagerError, NotAcquired, QuorumUnavailable, RequestRejected
@@ -121,11 +120,17 @@ def _error(run: Run, failed: Failed, wish: Wish) -> LockManagerError:
         case Failure.REFUSED_LINK if refusals := run.engine.refusals(answers):
             return refusals[0]
         case _:
-            return _unavailable(wish, ballot.majority, ballot.answered(), answers)
+            return _unavailable(run, wish)
 
 
-def _unavailable(wish: Wish, needed: int, reachable: int, answers: Mapping[str, str]) -> QuorumUnavailable:
-    return QuorumUnavailable(wish.name, needed=needed, reachable=reachable, causes=answers)
+def _unavailable(run: Run, wish: Wish) -> QuorumUnavailable:
+    """Tell nodes that do not answer from those in reach which were never asked, because too few were in reach."""
+    ballot, causes = run.acquisition.ballot, run.acquisition.ballot.describe()
+    reachable = ballot.answered()
+    if not run.acquisition.token:
+        causes |= {vote.node: "in reach" for vote in ballot if vote.link is Link.LIVE}
+        reachable = ballot.live()
+    return QuorumUnavailable(wish.name, needed=ballot.majority, reachable=reachable, causes=causes)
 
 
 def _raise_if_refused_by_all(engine: Engine, hosts: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 
 from .topology import Cluster
+from .transport import cause_of
 
 
 class _Holder(msgspec.Struct, frozen=True):
@@ -83,8 +84,10 @@ async def _ask(http: aiohttp.ClientSession, url: str, name: str) -> _Lock | str 
             page = msgspec.json.decode(await response.read(), type=_Page)
     except TimeoutError:
         return "no answer in time"
-    except (aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
-        return str(error) or type(error).__name__
+    except (aiohttp.ClientError, OSError) as error:
+        return cause_of(error)
+    except msgspec.MsgspecError as error:
+        return f"not the answer of a lock node: {error}"
     return next((lock for lock in page.locks if lock.name == name), None)
 
 

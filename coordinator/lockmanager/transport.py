@@ -120,7 +120,7 @@ class WebSocketConnector:
                 raise AccessDenied(node, f"HTTP {error.status}") from None
             raise ConnectionLost(f"HTTP {error.status} instead of a session") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(_cause(error)) from None
+            raise ConnectionLost(cause_of(error)) from None
         return _WebSocketConnection(cast(_FrameSocket, socket))
 
     async def close(self) -> None:
@@ -130,8 +130,8 @@ class WebSocketConnector:
                 await self._http.close()
 
 
-def _cause(error: Exception) -> str:
-    """Return why no connection came about, in the system's own words."""
+def cause_of(error: Exception) -> str:
+    """Return why no connection came about, in the system's own words: no address, no library's name for it."""
     inner = getattr(error, "os_error", error)
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
         return os.strerror(inner.errno).lower()
