@@ -1,4 +1,4 @@
-"""Real processes, real signals: whatever happens to one node of three at any moment, locking goes on and fences rise."""
+"""Real processes, real signals: whatever one node of three suffers at any moment, locking goes on and fences rise."""
 
 from __future__ import annotations
 
