@@ -39,6 +39,14 @@ class Lease:
         return seconds(self._run.acquisition.ttl)
 
     @property
+    def ticket(self) -> int:
+        """The ticket the lease was acquired with: its place in line, smaller ones first; for people and records.
+
+        It orders those who stood in line together, and may be far below `fence`: only the fence protects a resource.
+        """
+        return self._run.acquisition.request.ticket
+
+    @property
     def valid(self) -> bool:
         """Whether the lease is held and its validity has not ended."""
         return self._run.held
@@ -101,6 +109,10 @@ class Lease:
         self._run.release()
         return held
 
+    def notice_the_time(self) -> None:
+        """Set `lost` now if the lease's time passed while this process stood still; else its timer does so later."""
+        self._run.notice_the_time()
+
     def __repr__(self) -> str:
         state = f"{self.remaining():.3f} s left" if self.valid else "over"
         return f"<Lease {self.name!r} fence={self.fence} {state}>"
@@ -117,8 +129,8 @@ class LockContext:
     """`async with coordinator.lock(...) as lease:`; acquires on entry, releases on exit, cancels on loss.
 
     A lost lease cancels the body, and the block raises LeaseLost; so does a block whose body swallowed the
-    cancellation. With `on_lost="signal"` only `lease.lost` and the callbacks tell. An error the body raises of its
-    own is never hidden. Use each context once.
+    cancellation, or ended after its lease because the process had stood still. With `on_lost="signal"` only
+    `lease.lost` and the callbacks tell. An error the body raises of its own is never hidden. Use each context once.
     """
 
     def __init__(self, acquire: Callable[[], Awaitable[Lease]], on_lost: OnLost) -> None:
@@ -157,6 +169,7 @@ class LockContext:
         lease = self._lease
         if lease is None:
             return
+        lease.notice_the_time()
         if self._cancelled_by_others():
             lease.release_soon()
         elif lease.lost.is_set():

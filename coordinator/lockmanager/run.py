@@ -91,6 +91,11 @@ class Run:
         if self.acquisition.phase in (Phase.WAITING, Phase.HELD):
             self._perform(self.acquisition.renew(ttl))
 
+    def notice_the_time(self) -> None:
+        """End a lease whose time passed while this process stood still, before its timer does."""
+        if self.acquisition.phase is Phase.HELD:
+            self._perform(self.acquisition.tick(self.engine.clock.now()))
+
     def release(self, reason: str = "it was released") -> None:
         """End it everywhere, without waiting. Idempotent."""
         if self.acquisition.phase is not Phase.OVER:
