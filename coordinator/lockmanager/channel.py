@@ -78,7 +78,7 @@ class Channel:
         self.link = Link.CONNECTING
         self.cause = "not connected yet"
         self.refusal: LockManagerError | None = None
-        self._url = url
+        self.url = url
         self._hello = hello
         self._hub = hub
         self._connector = connector
@@ -155,7 +155,7 @@ class Channel:
         live = False
         self.refusal = None
         try:
-            connection = await self._connector(self.node, self._url)
+            connection = await self._connector(self.node, self.url)
             await self._greet(connection)
             live = True
             while True:
@@ -166,6 +166,9 @@ class Channel:
         except LockManagerError as error:
             self.refusal = error
             return str(error), live
+        except Exception as error:  # a fault of ours must not silence this node for ever
+            log.exception("session_failed node=%s", self.node)
+            return f"internal error: {type(error).__name__}", live
         finally:
             self._detach()
             if connection is not None:
@@ -189,7 +192,7 @@ class Channel:
 
     def _welcomed(self, connection: Connection, node: str) -> None:
         if node != self.node:
-            raise ClusterMismatch(self.node, f"the node at {self._url} says it is {node!r}")
+            raise ClusterMismatch(self.node, f"the node at {self.url} says it is {node!r}")
         self._connection = connection
         self._outbox = [Release(token) for token, until in self._unconfirmed.items() if until > self._sent]
         self._heard = self._clock.now()

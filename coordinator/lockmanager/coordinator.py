@@ -81,6 +81,7 @@ class Coordinator:
     ) -> Self:
         """Use the cluster that the node at `url` belongs to; the node is asked when the coordinator is opened.
 
+        Unless `network` or `LOCKMANAGER_NETWORK` says otherwise, a node's `public_url` here means the public network.
         Opening raises ConfigurationError when that node cannot be reached and never answered this process before.
         """
         return cls(_ClusterAt(url), network=network, label=label, api_key=api_key)
@@ -98,7 +99,7 @@ class Coordinator:
         self._breakers = Breakers(cluster.node_ids)
         self._engine = Engine(
             cluster,
-            network=self._network,
+            network=self._network_for(cluster),
             connector=connector,
             clock=self._clock,
             randomness=self._randomness,
@@ -184,7 +185,8 @@ class Coordinator:
         """
         engine = self.engine
         name = checked_name(name, engine.cluster.limits)
-        return await inspect_lock(engine.cluster, self._network, name, api_key=self._api_key, timeout=timeout)
+        network = self._network_for(engine.cluster)
+        return await inspect_lock(engine.cluster, network, name, api_key=self._api_key, timeout=timeout)
 
     @property
     def engine(self) -> Engine:
@@ -204,6 +206,13 @@ class Coordinator:
             label=checked_label(self._label if label is None else label, limits),
         )
 
+    def _network_for(self, cluster: Cluster) -> str:
+        if self._network is not None:
+            return self._network
+        if isinstance(self._source, _ClusterAt) and cluster.is_public(self._source.url):
+            return "public"
+        return "internal"
+
     async def _cluster(self) -> Cluster:
         if isinstance(self._source, Cluster):
             return self._source
@@ -211,9 +220,9 @@ class Coordinator:
             return await documents.load(self._source.url)
 
 
-def _checked_network(network: str | None) -> str:
+def _checked_network(network: str | None) -> str | None:
     where = "network" if network is not None else "LOCKMANAGER_NETWORK"
-    chosen = network if network is not None else os.environ.get("LOCKMANAGER_NETWORK", "internal")
-    if chosen not in _NETWORKS:
+    chosen = network if network is not None else os.environ.get("LOCKMANAGER_NETWORK")
+    if chosen is not None and chosen not in _NETWORKS:
         raise ConfigurationError(f"{where} is {chosen!r}; use 'internal' (url) or 'public' (public_url)")
     return chosen

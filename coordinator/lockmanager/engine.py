@@ -28,6 +28,9 @@ from .wire import PROTOCOL, Answer, Hello, Release, Released, Token, UpMessage, 
 
 log = logging.getLogger("lockmanager")
 
+TICKET_AHEAD: Final = 24 * 3600 * MICROSECONDS
+"""How far ahead of our wall clock a ticket is believed, in microseconds."""
+
 _CONFIRM_DEADLINE: Final = NODE_TIMEOUT / MICROSECONDS
 
 
@@ -73,6 +76,7 @@ class Engine:
         self._when_live = when_live
         self.renewals: Renewals[Run] = Renewals()
         self._largest_ticket = 0
+        self._mistrusted: set[str] = set()
         self._alive: dict[Run, None] = {}
         self._runs: dict[Token, Run] = {}
         self._confirming: dict[Token, _Confirmation] = {}
@@ -146,6 +150,10 @@ class Engine:
         self._largest_ticket = max(self.clock.wall(), self._largest_ticket + 1)
         return self._largest_ticket
 
+    def url(self, node: str) -> str:
+        """Return the address at which the node is reached."""
+        return self._channels[node].url
+
     def links(self, nodes: Iterable[str]) -> dict[str, tuple[Link, str]]:
         """Return how the sessions to these nodes are."""
         return {node: (self._channels[node].link, self._channels[node].cause) for node in nodes}
@@ -214,7 +222,8 @@ class Engine:
                 run.on_link(node, link, cause)
 
     def on_answers(self, node: str, echo: int, largest_ticket: int, answers: list[Answer]) -> None:
-        self._largest_ticket = max(self._largest_ticket, largest_ticket)
+        if largest_ticket > self._largest_ticket:
+            self._note_ticket(node, largest_ticket)
         for answer in answers:
             if isinstance(answer, Released):
                 confirmation = self._confirming.get(answer.token)
@@ -222,6 +231,14 @@ class Engine:
                     confirmation.add()
             elif (run := self._runs.get(answer.token)) is not None:
                 run.on_answer(node, echo, answer)
+
+    def _note_ticket(self, node: str, ticket: int) -> None:
+        """Number later than anybody seen; a clock more than a day ahead is not followed, or one would spoil all."""
+        if ticket <= self.clock.wall() + TICKET_AHEAD:
+            self._largest_ticket = ticket
+        elif node not in self._mistrusted:
+            self._mistrusted.add(node)
+            log.warning("clock_ahead node=%s hint=%s", node, "its tickets are more than a day ahead: set the clocks")
 
     def _arm(self) -> None:
         """Wake up for the next renewal; waking early is harmless, so an armed earlier timer stays."""

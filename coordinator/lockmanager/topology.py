@@ -172,6 +172,14 @@ class Cluster(_Description, frozen=True):
                 return node.public_url or node.url if network == "public" else node.url
         raise InvalidCluster(f"node {node_id!r} is not in cluster {self.name!r}; its nodes: {', '.join(self.node_ids)}")
 
+    def is_public(self, url: str) -> bool:
+        """Say whether `url` is the public address of a node that has another one inside."""
+        try:
+            address = _normalised("url", url)
+        except InvalidCluster:
+            return False
+        return any(node.public_url == address != node.url for node in self.nodes)
+
 
 def parse_cluster(text: str) -> Cluster:
     """Read a cluster from the text of a `cluster.yaml`; raises InvalidCluster, whatever the text is."""

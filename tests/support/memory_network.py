@@ -65,6 +65,7 @@ class MemoryNode:
 
     def __init__(self, node: str) -> None:
         self.node = node
+        self.skew = 0
         self.lives = 0
         self.up = False
         self.connections: list[MemoryConnection] = []
@@ -74,7 +75,7 @@ class MemoryNode:
         if not self.up:
             self.lives += 1
             self.up = True
-            self.service = Service(Table(incarnation=self.lives), LoopClock())
+            self.service = Service(Table(incarnation=self.lives), LoopClock(self.skew))
 
     def crash(self) -> None:
         """Break every connection and forget everything."""
@@ -167,6 +168,7 @@ class MemoryNetwork:
         self.nodes = {f"node{n}": MemoryNode(f"node{n}") for n in range(1, nodes + 1)}
         self.delay = delay
         self.messages: Counter[tuple[str, str]] = Counter()
+        self.frames = 0
         self.cut_off: set[frozenset[str]] = set()
         self.held_back: Callable[[str, str, Callable[[], None]], bool] | None = None
         self.cluster = Cluster(
@@ -212,6 +214,7 @@ class MemoryNetwork:
 
     def carry(self, sender: str, receiver: str, arrive: Callable[[], None]) -> None:
         """Deliver after the delay, unless the way is cut or a test holds the frame back."""
+        self.frames += 1
         if self.is_cut(sender, receiver):
             return
         if self.held_back is None or not self.held_back(sender, receiver, arrive):
