@@ -208,12 +208,12 @@ class Acquisition:
         known = vote.grant
         if answer.resent and known is not None and known.grant_id == answer.grant_id:
             known.fence = max(known.fence, answer.fence)
-            return
-        vote.grant = Grant(answer.grant_id, answer.fence, None)
-        if answer.resent:
-            self._ask_renewal(vote, self.ttl, actions)
         else:
-            self._renewed(vote.grant, echo, answer.ttl)
+            known = vote.grant = Grant(answer.grant_id, answer.fence, None)
+        if not answer.resent:
+            self._renewed(known, echo, answer.ttl)
+        elif known.bound is None:
+            self._ask_renewal(vote, self.ttl, actions)
 
     def _renewed(self, grant: Grant, echo: int, ttl: int) -> None:
         bound = echo + ttl - drift(ttl)
@@ -223,7 +223,7 @@ class Acquisition:
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
         grant = vote.grant
         if self.phase is Phase.WAITING and grant is not None and grant.grant_id == answer.grant_id:
-            self._forget_grant(vote, Said.QUEUED)
+            self._forget_grant(vote, Said.QUEUED if self.request.wait else Said.REFUSED)
             vote.yielded = answer.grant_id
             actions.append(Send(vote.node, Yield(self.token, answer.grant_id)))
 
@@ -302,10 +302,10 @@ class Acquisition:
     def _decide_try(self, now: int, actions: list[Action]) -> None:
         """Give up a try as soon as a majority of yes cannot come any more."""
         ballot = self.ballot
-        unreachable = ballot.unreachable(silent_too=now >= self._silence_ends)
-        if ballot.out_of_reach(unreachable):
+        useless = ballot.unreachable(silent_too=now >= self._silence_ends) + ballot.count_live(Said.REJECTED)
+        if ballot.out_of_reach(useless):
             self._fail(Failure.UNREACHABLE, actions)
-        elif ballot.out_of_reach(unreachable + ballot.count(Said.REFUSED, Said.REVOKED)):
+        elif ballot.out_of_reach(useless + ballot.count_live(Said.REFUSED, Said.REVOKED)):
             if ballot.is_split() and now < self._first_start + self.request.node_timeout:
                 self._step_apart(actions, split=True)
             else:

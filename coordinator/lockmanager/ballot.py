@@ -124,6 +124,10 @@ class Ballot:
         """Return how many nodes said one of these last."""
         return sum(vote.said in said for vote in self)
 
+    def count_live(self, *said: Said) -> int:
+        """Return how many nodes in reach said one of these last; with `unreachable` no node is counted twice."""
+        return sum(vote.link is Link.LIVE and vote.said in said for vote in self)
+
     def refused_links(self) -> int:
         """Return how many nodes will not talk to us however often we ask."""
         return sum(vote.link is Link.REFUSED for vote in self)

@@ -1,0 +1,124 @@
+"""A ttl above 30 s: asked for with 30 s, renewed to the full length on a majority before it is reported held."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockmanager.actions import Held
+from lockmanager.durations import MICROSECONDS
+from lockmanager.wire import Acquire, Raise, Renew
+from tests.support.acquisition_cases import NOW, TICKET, Case, Kind, bound, each_kind, news, sent
+
+FIRST = 30 * MICROSECONDS
+FULL = 3_600 * MICROSECONDS
+
+
+def granted_at_first(kind: Kind) -> Case:
+    """Return an acquisition of an hour to which a majority granted half a minute."""
+    case = Case.waiting(kind, ttl=FULL)
+    for node in case.some:
+        case.grant(node, ttl=FIRST)
+    return case
+
+
+def held_in_full(kind: Kind) -> Case:
+    case = granted_at_first(kind)
+    for node in case.some:
+        case.renewed(node, ttl=FULL)
+    assert case.held
+    return case
+
+
+@each_kind
+def test_no_more_than_half_a_minute_is_asked_for_at_first(kind: Kind) -> None:
+    case = Case(kind, ttl=FULL)
+    assert {acquire.ttl for acquire in sent(case.start(), Acquire).values()} == {FIRST}
+    assert case.acquisition.ttl == FIRST
+
+
+@each_kind
+def test_a_majority_is_renewed_to_the_full_ttl_before_it_is_held(kind: Kind) -> None:
+    case = Case.waiting(kind, ttl=FULL)
+    for node in case.some[:-1]:
+        assert case.grant(node, ttl=FIRST) == []
+    actions = case.grant(case.some[-1], ttl=FIRST)
+    assert sent(actions, Renew) == dict.fromkeys(case.some, Renew(case.token, FULL))
+    assert news(actions) == []
+    answers = [case.renewed(node, ttl=FULL) for node in case.some]
+    assert answers == [[] for _ in case.some[1:]] + [[Held(TICKET)]]
+    assert case.acquisition.validity == bound(NOW, FULL)
+
+
+@each_kind
+def test_a_renewal_to_less_than_the_full_ttl_does_not_hold_the_lock(kind: Kind) -> None:
+    case = granted_at_first(kind)
+    assert [case.renewed(node, ttl=FIRST) for node in case.some] == [[] for _ in case.some]
+    assert not case.held
+
+
+@each_kind
+def test_the_full_ttl_is_asked_for_once_per_grant(kind: Kind) -> None:
+    case = granted_at_first(kind)
+    assert case.wait(1) == []
+
+
+@each_kind
+def test_the_fence_comes_before_the_full_ttl(kind: Kind) -> None:
+    case = Case.waiting(kind, ttl=FULL)
+    case.grant(case.nodes[0], ttl=FIRST, fence=TICKET + 3)
+    actions = [case.grant(node, ttl=FIRST) for node in case.some[1:]][-1]
+    assert set(sent(actions, Raise)) == set(case.some[1:])
+    assert sent(actions, Renew) == {}
+    actions = [case.raised(node, TICKET + 3) for node in case.some[1:]][-1]
+    assert set(sent(actions, Renew)) == set(case.some)
+
+
+@each_kind
+def test_a_fill_is_renewed_to_the_full_ttl_at_once(kind: Kind) -> None:
+    case = held_in_full(kind)
+    actions = case.grant(case.rest[0], ttl=FIRST)
+    assert sent(actions, Renew) == {case.rest[0]: Renew(case.token, FULL)}
+
+
+@each_kind
+def test_every_renewal_of_a_held_lease_carries_the_full_ttl(kind: Kind) -> None:
+    case = held_in_full(kind)
+    assert sent(case.acquisition.renew(), Renew) == dict.fromkeys(case.some, Renew(case.token, FULL))
+    case.down(case.nodes[0])
+    assert sent(case.up(case.nodes[0]), Renew) == {case.nodes[0]: Renew(case.token, FULL)}
+
+
+@each_kind
+def test_a_filled_node_is_asked_for_half_a_minute_first(kind: Kind) -> None:
+    case = held_in_full(kind)
+    case.grant_all(case.rest)
+    acquires = sent(case.lost(case.nodes[0]), Acquire)
+    assert [acquire.ttl for acquire in acquires.values()] == [FIRST]
+
+
+@each_kind
+def test_one_who_waits_renews_its_grants_with_half_a_minute(kind: Kind) -> None:
+    case = Case.waiting(kind, ttl=FULL)
+    case.grant(case.nodes[0], ttl=FIRST)
+    assert sent(case.acquisition.renew(), Renew) == {case.nodes[0]: Renew(case.token, FIRST)}
+
+
+@each_kind
+def test_a_node_that_came_back_is_asked_for_the_full_ttl_again(kind: Kind) -> None:
+    case = granted_at_first(kind)
+    case.down(case.nodes[0])
+    assert sent(case.up(case.nodes[0]), Renew) == {case.nodes[0]: Renew(case.token, FULL)}
+
+
+@pytest.mark.parametrize("ttl", [MICROSECONDS // 10, FIRST - 1, FIRST])
+def test_up_to_half_a_minute_takes_one_round_trip(ttl: int) -> None:
+    case = Case.waiting(ttl=ttl)
+    case.grant("node1", ttl=ttl)
+    assert case.grant("node2", ttl=ttl) == [Held(TICKET)]
+
+
+def test_a_majority_yields_while_it_is_renewed_to_the_full_ttl() -> None:
+    case = granted_at_first(Kind(Case().kind.mode, 3))
+    case.inquire("node1")
+    assert case.renewed("node2", ttl=FULL) == []
+    assert not case.held
