@@ -239,7 +239,7 @@ class Acquisition:
         elif self.phase is Phase.WAITING:
             if not self._decide_won(now, actions):
                 self._decide_given_up(now, actions)
-        elif self.phase is Phase.APART:
+        else:
             self._decide_out_of_time(now, actions)
         return actions
 
