@@ -49,6 +49,7 @@ async def acquire_efficiency(engine: Engine, breakers: Breakers, wish: Wish) -> 
     deadline = _deadline(engine, wish)
     causes: dict[str, str] = {}
     while True:
+        engine.check_usable()
         for host in breakers.order(preference, engine.clock.now()):
             run = Run(engine, _request(engine, wish, Space.EFFICIENCY, (host,), patient=False, deadline=deadline))
             failed = await _outcome(run)

@@ -153,7 +153,6 @@ class Channel:
         """Connect, greet and read until the session ends; returns why, and whether it was ever live."""
         connection: Connection | None = None
         live = False
-        self.refusal = None
         try:
             connection = await self._connector(self.node, self.url)
             await self._greet(connection)
@@ -162,11 +161,13 @@ class Channel:
                 # No deadline here: the heartbeat aborts a silent connection while anything depends on it.
                 self._receive(await connection.receive())
         except (ConnectionLost, MalformedFrame) as error:
+            self.refusal = None
             return str(error), live
         except LockManagerError as error:
             self.refusal = error
             return str(error), live
         except Exception as error:  # a fault of ours must not silence this node for ever
+            self.refusal = None
             log.exception("session_failed node=%s", self.node)
             return f"internal error: {type(error).__name__}", live
         finally:
@@ -194,6 +195,7 @@ class Channel:
         if node != self.node:
             raise ClusterMismatch(self.node, f"the node at {self.url} says it is {node!r}")
         self._connection = connection
+        self.refusal = None
         self._outbox = [Release(token) for token, until in self._unconfirmed.items() if until > self._sent]
         self._heard = self._clock.now()
         self._set_link(Link.LIVE, "")

@@ -115,7 +115,12 @@ class Coordinator:
         await self.close()
 
     async def close(self) -> None:
-        """Release what is still held, and end the sessions; within about a second. Idempotent."""
+        """Release what is still held, and end the sessions; within about a second. Idempotent.
+
+        In a fork's copy nothing happens: leases and sessions are the parent's.
+        """
+        if self._engine is not None and self._engine.inherited:
+            return
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.close()

@@ -128,15 +128,20 @@ class Engine:
         """Raise RuntimeError unless called in the loop and process in which the coordinator was started."""
         if self._loop is None:
             raise RuntimeError("the coordinator is not open: use `async with Coordinator...` around its use")
-        if self._pid != os.getpid():
+        if self.inherited:
             raise RuntimeError("the coordinator was opened before a fork: open one in each process")
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("the coordinator was opened in another event loop: open one in each loop")
 
     @property
+    def inherited(self) -> bool:
+        """Whether this is a fork's copy of the engine of another process."""
+        return self._pid != os.getpid()
+
+    @property
     def is_open(self) -> bool:
         """Whether `start` was called and `close` was not, in this process."""
-        return self._loop is not None and not self._loop.is_closed() and self._pid == os.getpid()
+        return self._loop is not None and not self._loop.is_closed() and not self.inherited
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
         """Run a callback in the engine's loop; nothing happens once it is closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import warnings
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -82,6 +83,7 @@ class Lease:
         """
         self.check()
         run = self._run
+        run.engine.check_usable()
         wanted = run.acquisition.ttl if ttl is None else checked_ttl(ttl, run.engine.cluster.limits)
         least = run.engine.clock.now() + wanted - drift(wanted)
         run.renew(wanted)
@@ -104,8 +106,10 @@ class Lease:
 
     def release_soon(self) -> bool:
         """End the lease without waiting for anybody; returns False for one that was over already. Idempotent."""
-        self._released = True
         held = self._run.acquisition.phase is Phase.HELD
+        if held:
+            self._run.engine.check_usable()
+        self._released = True
         self._run.release()
         return held
 
@@ -121,8 +125,9 @@ class Lease:
         run = getattr(self, "_run", None)
         if run is None or self._released or run.lost.is_set() or not run.engine.is_open:
             return
-        warnings.warn(f"{self!r} was dropped without release()", ResourceWarning, source=self, stacklevel=2)
+        # First the release: where warnings are errors, the warning raises.
         run.engine.call_soon_threadsafe(run.release)
+        warnings.warn(f"{self!r} was dropped without release()", ResourceWarning, source=self, stacklevel=2)
 
 
 class LockContext:
@@ -143,6 +148,7 @@ class LockContext:
         self._cancelling = 0
         self._inside = False
         self._cancelled = False
+        self._pid = os.getpid()
 
     async def __aenter__(self) -> Lease:
         if self._lease is not None:
@@ -167,10 +173,10 @@ class LockContext:
     ) -> None:
         self._inside = False
         lease = self._lease
-        if lease is None:
-            return
+        if lease is None or self._pid != os.getpid():
+            return  # a fork's copy: the lease is the parent's
         lease.notice_the_time()
-        if self._cancelled_by_others():
+        if self._cancelled_by_others() and error is not None:
             lease.release_soon()
         elif lease.lost.is_set():
             if self._on_lost == "cancel":

@@ -46,10 +46,9 @@ async def sessions_are_live(coordinator: Coordinator, *nodes: str) -> None:
 
 
 async def session_is_gone(coordinator: Coordinator, node: str) -> None:
-    """Wait until the coordinator has noticed that its session with a node is no more."""
-    await until(
-        lambda: coordinator.engine.links([node])[node][0] is not Link.LIVE, f"the end of the session with {node}"
-    )
+    """Wait until the coordinator has noticed that it has no session with a node."""
+    gone = (Link.DOWN, Link.REFUSED)
+    await until(lambda: coordinator.engine.links([node])[node][0] in gone, f"the end of the session with {node}")
 
 
 async def report(coordinator: Coordinator, name: str, fits: Callable[[LockReport], bool], what: str) -> LockReport:
