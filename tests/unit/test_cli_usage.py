@@ -15,8 +15,8 @@ COMMANDS = ["up", "run", "status", "locks", "demo"]
 
 
 def invoke(*arguments: str, **variables: str) -> Result:
-    env = {"LOCKMANAGER_CLUSTER": None, "LOCKMANAGER_NETWORK": None, "LOCKMANAGER_API_KEY": None}
-    return CliRunner().invoke(app, list(arguments), env=env | variables)
+    env: dict[str, str | None] = {"LOCKMANAGER_CLUSTER": None, "LOCKMANAGER_NETWORK": None, "LOCKMANAGER_API_KEY": None}
+    return CliRunner().invoke(app, list(arguments), env={**env, **variables})
 
 
 @pytest.mark.parametrize(
