@@ -29,7 +29,7 @@ from .wire import (
     UpMessage,
     Welcome,
     decode_down,
-    encode,
+    encode_within_limit,
 )
 
 log = logging.getLogger("lockmanager")
@@ -132,7 +132,8 @@ class Channel:
 
     def _send_frame(self, connection: Connection, messages: list[UpMessage]) -> None:
         self._sent = self._clock.now()
-        connection.send(encode(UpFrame(self._sent, messages)))
+        for data in encode_within_limit(UpFrame(self._sent, messages)):
+            connection.send(data)
 
     def _prune(self, now: int) -> None:
         self._unconfirmed = {token: until for token, until in self._unconfirmed.items() if until > now}

@@ -22,6 +22,7 @@ CONNECT_DEADLINE: Final = 1.0
 """Seconds a connection may take to come up."""
 
 _CLOSE_DEADLINE: Final = 0.5
+_NEVER_PAUSE: Final = 1 << 30
 
 
 class ConnectionLost(Exception):
@@ -61,6 +62,9 @@ class _FrameSocket(aiohttp.ClientWebSocketResponse):
         super().__init__(reader, writer, protocol, response, *rest, **options)
         connection = response.connection
         self.transport: asyncio.Transport | None = None if connection is None else connection.transport
+        if self.transport is not None:
+            # Sending must never suspend: a peer that does not read is given up long before this much waits.
+            self.transport.set_write_buffer_limits(high=_NEVER_PAUSE)
 
 
 class _WebSocketConnection:
@@ -73,7 +77,7 @@ class _WebSocketConnection:
         transport = self._socket.transport
         if self._socket.closed or transport is None or transport.is_closing():
             return
-        # aiohttp hands the whole frame to the transport before it could suspend to wait for a slow reader.
+        # aiohttp hands the whole frame to the transport; it would suspend only while the transport is paused.
         step = self._socket.send_bytes(data)
         with contextlib.suppress(StopIteration, aiohttp.ClientError, ConnectionError):
             step.send(None)

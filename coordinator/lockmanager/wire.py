@@ -10,6 +10,7 @@ microseconds. Nothing here knows of sockets, clocks or rules.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from hashlib import sha256
 from typing import Any, Final, NewType
@@ -236,6 +237,19 @@ _down_decoder = msgspec.msgpack.Decoder(DownFrame)
 def encode(frame: UpFrame | DownFrame) -> bytes:
     """Return the frame as MessagePack."""
     return _encoder.encode(frame)
+
+
+def encode_within_limit(frame: UpFrame | DownFrame) -> Iterator[bytes]:
+    """Return the frame as MessagePack, cut into several when one would outgrow what the other side accepts.
+
+    The messages keep their order; all parts carry the same clock.
+    """
+    data, middle = encode(frame), len(frame.messages) // 2
+    if len(data) <= FRAME_LIMIT or not middle:
+        yield data
+        return
+    for part in (frame.messages[:middle], frame.messages[middle:]):
+        yield from encode_within_limit(msgspec.structs.replace(frame, messages=part))
 
 
 def decode_up(data: bytes) -> UpFrame:

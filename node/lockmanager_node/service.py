@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lockmanager.clock import Clock
 from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import (
-    FRAME_LIMIT,
     Acquire,
     Answer,
     DownFrame,
@@ -25,7 +24,7 @@ from lockmanager.wire import (
     State,
     UpFrame,
     Yield,
-    encode,
+    encode_within_limit,
 )
 
 from .journal import Journal, MemoryJournal
@@ -100,23 +99,13 @@ class Session:
         if self.open and self._echo is not None:
             frame = DownFrame(self._echo, largest_ticket, self._outbox)
             self._outbox, self._echo = [], None
-            for data in _encoded(frame):
+            for data in encode_within_limit(frame):
                 self.peer.send(data)
 
     def close(self, reason: str) -> None:
         if self.open:
             self.open = False
             self.peer.close(reason)
-
-
-def _encoded(frame: DownFrame) -> Iterator[bytes]:
-    """Encode the frame, cut into several when one would outgrow what the other side accepts."""
-    data, middle = encode(frame), len(frame.messages) // 2
-    if len(data) <= FRAME_LIMIT or not middle:
-        yield data
-        return
-    for part in (frame.messages[:middle], frame.messages[middle:]):
-        yield from _encoded(DownFrame(frame.echo, frame.largest_ticket, part))
 
 
 @dataclass(frozen=True, slots=True)
