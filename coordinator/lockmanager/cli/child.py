@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from .exits import Exit, child_status
+
+_PR_SET_PDEATHSIG: Final = 1
 
 
 class CannotStart(Exception):
@@ -26,6 +31,23 @@ class CannotStart(Exception):
         found = not isinstance(error, FileNotFoundError) or shutil.which(command) is not None
         self.status = Exit.NOT_EXECUTABLE if found else Exit.NOT_FOUND
         super().__init__(f"cannot run {command}: {error.strerror}")
+
+
+def _death_wish() -> Callable[[], None] | None:
+    """Return what a child calls to be killed by the system when we are killed and can guard it no more (Linux).
+
+    It reaches the child alone: what that has started lives on, and only the fence protects against it.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl, us = ctypes.CDLL(None).prctl, os.getpid()
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != us:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return in_child
 
 
 class Child:
@@ -41,9 +63,10 @@ class Child:
         self.on_stopped: Callable[[int], None] = lambda _: None
         # Ignored, as some parents leave it, it would make the child's end unknowable.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        dies_with_us = _death_wish()
         try:
             self._process = subprocess.Popen(  # noqa: S603  # the command is what the user asked to run
-                command, env=environment, process_group=0, close_fds=False
+                command, env=environment, process_group=0, close_fds=False, preexec_fn=dies_with_us
             )
         except OSError as error:
             raise CannotStart(command[0], error) from None

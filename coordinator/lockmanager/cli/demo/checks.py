@@ -19,6 +19,9 @@ IN_LINE: Final = 200_000
 BACK_IN_LINE: Final = 1_000_000
 """The same for somebody whose process stood still, as its nodes have to be connected to again."""
 
+BREAKS: Final = ("fences", "order", "guard")
+"""What can be broken on purpose, to show that the checks notice."""
+
 _NEVER: Final = 1 << 62
 
 Row = tuple[int, str]

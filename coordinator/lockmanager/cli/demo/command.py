@@ -8,7 +8,7 @@ import click
 
 from ..interruption import until_interrupted
 from ..messages import log_errors_only
-from .play import BREAKS, perform
+from .checks import BREAKS
 
 
 @click.command()
@@ -18,6 +18,9 @@ def demo(broken: str | None) -> int:
 
     Starts three nodes on this machine; exits with 0 only if every promise was kept.
     """
+    # Only now, as it needs rich: the other commands start sooner without it.
+    from .play import perform
+
     log_errors_only()
 
     async def play() -> int:

@@ -17,9 +17,6 @@ from .troupe import PROCESSES, WORKERS_EACH, Record, Troupe, now, performing
 if TYPE_CHECKING:
     from ...testing import LocalCluster
 
-BREAKS: Final = ("fences", "order", "guard")
-"""What can be broken on purpose, to show that the checks notice."""
-
 _DEADLINE: Final = 25.0
 _VICTIM: Final = "node2"
 _SLEEPER: Final = "B"
