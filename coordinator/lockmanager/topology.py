@@ -101,6 +101,9 @@ class ApiKey(_Description, frozen=True):
     def __repr__(self) -> str:
         return f"ApiKey(id={self.id!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("id", self.id)]
+
 
 class Classic(_Description, frozen=True):
     """The classic HTTP API: whether it answers, and the SHA-256 (hex) of the key it wants, if any."""
@@ -114,6 +117,9 @@ class Classic(_Description, frozen=True):
 
     def __repr__(self) -> str:
         return f"Classic(enabled={self.enabled}, key={'set' if self.key_sha256 else 'none'})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("enabled", self.enabled), ("key", "set" if self.key_sha256 else "none")]
 
 
 class Cluster(_Description, frozen=True):
