@@ -6,6 +6,7 @@ The rules of compatibility, of fences and of whom to inquire. Pure; which lock, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum, auto
 from itertools import islice
 from typing import Final
 
@@ -15,6 +16,16 @@ from .line import Key, Line, Waiter
 
 HOLDERS_SHOWN: Final = 16
 """Holders named in one answer: thousands may share a lock, and every frame has a limit."""
+
+
+class Event(StrEnum):
+    """What happens to a lease, for logs and metrics; nothing rests on who listens."""
+
+    GRANTED = auto()
+    RELEASED = auto()
+    EXPIRED = auto()
+    YIELDED = auto()
+    REVOKED = auto()
 
 
 @dataclass(slots=True, eq=False)

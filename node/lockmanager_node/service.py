@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lockmanager.clock import Clock
-from lockmanager.durations import MICROSECONDS
+from lockmanager.durations import MICROSECONDS, seconds
 from lockmanager.wire import (
     Acquire,
     Answer,
@@ -30,11 +30,27 @@ from lockmanager.wire import (
 from .journal import Journal, MemoryJournal
 from .limits import check_session_space
 from .line import Key, Owner
+from .lock import Event, Lease
 from .recovery import SERVING, Readiness
 from .silence import SilenceWatch
 from .table import Outbox, Request, Table
 
 log = logging.getLogger("lockmanager_node")
+
+
+def log_event(event: Event, lease: Lease) -> None:
+    """Write one line per change of a lease, at info; never the token."""
+    if log.isEnabledFor(logging.INFO):
+        space, name = lease.waiter.key
+        log.info(
+            "lease_%s space=%s name=%r fence=%d ttl=%g label=%r",
+            event,
+            space.name.lower(),
+            name,
+            lease.fence,
+            seconds(lease.waiter.ttl),
+            lease.waiter.label,
+        )
 
 
 class Recipient(Protocol):

@@ -13,6 +13,7 @@ What must not come in: clocks, sockets, files, randomness, logging.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,7 +42,7 @@ from lockmanager.wire import (
 from .deadlines import DeadlineQueue
 from .limits import Excess, Limits, check_acquire, check_fence, check_ttl
 from .line import Key, Owner, Waiter
-from .lock import Lease, Lock
+from .lock import Event, Lease, Lock
 
 IDLE_BEFORE_FORGOTTEN: Final = 60 * MICROSECONDS
 
@@ -60,7 +61,14 @@ class _Revocation:
 class Table:
     """All locks of one node. One owner calls it, one request at a time, with a `now` that never goes back."""
 
-    def __init__(self, incarnation: int, limits: Limits | None = None, fence_floor: int = 0) -> None:
+    def __init__(
+        self,
+        incarnation: int,
+        limits: Limits | None = None,
+        fence_floor: int = 0,
+        tell: Callable[[Event, Lease], None] = lambda _event, _lease: None,
+    ) -> None:
+        self._tell = tell
         self.limits = limits or Limits()
         self.fence_floor = fence_floor
         self.largest_ticket = fence_floor
@@ -166,7 +174,7 @@ class Table:
         while (due := self._deadlines.pop_due(now)) is not None:
             match due:
                 case Lease():
-                    self._drop_lease(due)
+                    self._drop_lease(due, Event.EXPIRED)
                     self._settle(self._locks[due.waiter.key], now, outbox)
                 case Lock():
                     self._forget_if_idle(due, now)
@@ -239,7 +247,7 @@ class Table:
 
     def _release(self, owner: Owner, token: Token, now: int, outbox: Outbox) -> None:
         if (lease := self._leases.get(token)) is not None:
-            self._drop_lease(lease)
+            self._drop_lease(lease, Event.RELEASED)
             self._settle(self._locks[lease.waiter.key], now, outbox)
         elif (waiter := self._waiters.get(token)) is not None:
             self._leave_line(waiter)
@@ -269,7 +277,7 @@ class Table:
             outbox.append((owner, Revoked(request.token)))
         elif lease.grant_id == request.grant_id:
             lock = self._locks[lease.waiter.key]
-            self._drop_lease(lease)
+            self._drop_lease(lease, Event.YIELDED)
             lease.waiter.owner = owner
             self._join_line(lock, lease.waiter)
             self._settle(lock, now, outbox)
@@ -297,7 +305,7 @@ class Table:
         for lease in leases:
             revocation = self._revoked[lease.waiter.token] = _Revocation(lease.waiter.token)
             self._deadlines.set(revocation, lease.deadline)
-            self._drop_lease(lease)
+            self._drop_lease(lease, Event.REVOKED)
         lock.pass_all_fences()
         self.largest_ticket = max(self.largest_ticket, lock.last_fence)
         self._settle(lock, now, outbox)
@@ -325,6 +333,7 @@ class Table:
             self._deadlines.set(lease, lease.deadline)
             self._note_fence(lock, lease)
             outbox.append((waiter.owner, self._granted(lease, resent=False)))
+            self._tell(Event.GRANTED, lease)
 
     def _granted(self, lease: Lease, *, resent: bool) -> Granted:
         return Granted(lease.waiter.token, lease.grant_id, lease.fence, lease.waiter.ttl, resent)
@@ -372,7 +381,8 @@ class Table:
             self._waiting.setdefault(owner, set()).add(waiter)
         waiter.owner = owner
 
-    def _drop_lease(self, lease: Lease) -> None:
+    def _drop_lease(self, lease: Lease, event: Event) -> None:
+        self._tell(event, lease)
         self._deadlines.discard(lease)
         del self._leases[lease.waiter.token]
         del self._locks[lease.waiter.key].leases[lease.waiter.token]

@@ -15,7 +15,7 @@ from lockmanager.wire import FRAME_LIMIT, Token, token_from
 
 from ..access import Access
 from ..limits import Limits
-from ..service import Service
+from ..service import Service, log_event
 from ..table import Table
 from . import classic, health, locks, problems, session
 from .context import NodeContext
@@ -33,7 +33,7 @@ def create_context(cluster: Cluster, node_id: str, clock: Clock | None = None) -
     """Make one node in memory; its incarnation is random, so that no earlier life's grant is mistaken for its own."""
     clock = clock or SystemClock()
     incarnation = secrets.randbits(53)
-    service = Service(Table(incarnation, Limits.of(cluster.limits)), clock)
+    service = Service(Table(incarnation, Limits.of(cluster.limits), tell=log_event), clock)
     return NodeContext(service, cluster, node_id, Access(cluster), clock, new_token, incarnation)
 
 
