@@ -55,14 +55,13 @@ async def cycle(coordinator: Coordinator, name: str, *, wait: float | None = 5) 
         return lease.fence
 
 
-@pytest.mark.parametrize("wait", [5, 0])
 @pytest.mark.parametrize("fault", ["kill", "pause", "stop"])
 async def test_one_node_of_three_may_fail(
-    cluster: LocalCluster, one: Coordinator, other: Coordinator, name: str, fault: str, wait: float
+    cluster: LocalCluster, one: Coordinator, other: Coordinator, name: str, fault: str
 ) -> None:
     before = await cycle(one, name)
     await getattr(cluster, fault)("node2")
-    fences = [await cycle(coordinator, name, wait=wait) for coordinator in (one, other, one, other)]
+    fences = [await cycle(coordinator, name, wait=wait) for wait in (5, 0) for coordinator in (one, other)]
     assert [before, *fences] == sorted({before, *fences})
 
 
@@ -86,22 +85,22 @@ async def test_the_lock_is_handed_over_while_a_node_is_away(
     await second.release()
 
 
-@pytest.mark.parametrize("wait", [0, 0.3, 1])
 async def test_without_two_nodes_each_cause_is_named_within_the_wait(
-    cluster: LocalCluster, one: Coordinator, name: str, wait: float
+    cluster: LocalCluster, one: Coordinator, name: str
 ) -> None:
     await cluster.kill("node1")
     await cluster.pause("node3")
     await session_is_gone(one, "node1")
-    begin = time.monotonic()
-    with pytest.raises(QuorumUnavailable) as caught:
-        await one.acquire(name, wait=wait)
-    assert wait <= time.monotonic() - begin < max(wait, 0.3) + SLACK
-    assert caught.value.needed == 2
-    assert caught.value.reachable == 1
-    assert caught.value.causes["node1"] == "connection refused"
-    assert caught.value.causes["node3"] == "no answer"
-    assert "node1: connection refused" in str(caught.value)
+    for wait in (0, 0.2, 0.6):
+        begin = time.monotonic()
+        with pytest.raises(QuorumUnavailable) as caught:
+            await one.acquire(name, wait=wait)
+        assert wait <= time.monotonic() - begin < max(wait, 0.3) + SLACK
+        assert caught.value.needed == 2
+        assert caught.value.reachable == 1
+        assert caught.value.causes["node1"] in ("connection refused", "the connection is gone")
+        assert caught.value.causes["node3"] == "no answer"
+        assert f"node1: {caught.value.causes['node1']}" in str(caught.value)
 
 
 async def test_nodes_in_reach_are_told_from_those_that_are_not(
