@@ -21,15 +21,17 @@ def environment(**more: str) -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith("LOCKMANAGER_")} | more
 
 
-def lockmanager(*arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; `more` are variables of its environment."""
+def lockmanager(
+    *arguments: str, stdin: str = "", deadline: float = DEADLINE, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, within `deadline` seconds; `more` are variables of its environment."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         input=stdin,
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=deadline,
         check=False,
     )
 

@@ -76,8 +76,8 @@ class NodeView:
 
     @property
     def counts(self) -> bool:
-        """Whether the node grants locks of this very cluster, as far as it told."""
-        return self.ready and self.same_cluster is not False
+        """Whether the node grants locks of this very cluster; one that keeps its cluster from us is believed."""
+        return self.ready and (self.same_cluster is True or self.denied)
 
 
 async def ask_all(target: Target, *, prefix: str = "", pages: int | None = None) -> tuple[Cluster, list[NodeView]]:

@@ -25,6 +25,9 @@ from .resource import Resource
 
 LOCK: Final = "demo/ledger"
 TTL: Final = 1.0
+_FINISH: Final = 5.0
+"""Seconds the workers have to end what they are at."""
+
 _WORK: Final = 0.05
 """Seconds each holder works before it writes."""
 
@@ -103,11 +106,12 @@ async def main(config: str, database: str, process: str, count: int, *, guarded:
     """Run the workers of one process until stdin ends."""
     logging.getLogger("lockmanager").addHandler(logging.NullHandler())
     orders, resource = Orders(), Resource(Path(database), guarded=guarded)
-    reading = asyncio.create_task(orders.read())
     async with Coordinator.from_config(config, label=f"demo {process}") as coordinator:
         workers = [Worker(f"{process}{number}", process, resource, orders) for number in range(1, count + 1)]
-        await asyncio.gather(*(worker.work(coordinator) for worker in workers))
-    await reading
+        working = asyncio.gather(*(worker.work(coordinator) for worker in workers))
+        await orders.read()
+        async with asyncio.timeout(_FINISH):
+            await working
     resource.close()
 
 
