@@ -102,6 +102,8 @@ def test_up_does_not_overwrite_another_cluster_s_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("extra", "command"), [("click", "run"), ("rich", "demo")])
 def test_without_the_extra_one_line_says_what_to_install(extra: str, command: str) -> None:
     code = f"import sys; sys.modules[{extra!r}] = None; from lockmanager.cli import main; sys.exit(main())"
-    result = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code, command], capture_output=True, text=True, timeout=20, check=False
+    )
     assert result.returncode == 78
     assert result.stderr == f"lockmanager: the command line needs {extra}: install lockmanager[cli]\n"
