@@ -114,15 +114,15 @@ async def busy(cluster: LocalCluster, recorder: Recorder, shown: Shown) -> None:
     one = cluster.coordinator(label="one", randomness=recorder)
     other = cluster.coordinator(label="other", randomness=recorder)
     async with one, other:
-        async with one.lock(NAME, ttl=1) as lease:
-            waiting = asyncio.create_task(other.acquire(NAME, wait=5))
+        async with one.lock(NAME, ttl=60) as lease:
+            waiting = asyncio.create_task(other.acquire(NAME, ttl=60, wait=30))
             await in_line(one, NAME)
             with pytest.raises(NotAcquired) as caught:
                 await other.acquire(NAME, wait=0)
             shown.add(lease, lease.loss(), waiting, caught.value, await one.inspect(NAME), *ours())
-            await lease.renew(2)
+            await lease.renew(90)
         second = await waiting
-        async with other.efficiency_lock(NAME) as cheap, one.lock("shared", shared=True):
+        async with other.efficiency_lock(NAME, ttl=60) as cheap, one.lock("shared", ttl=60, shared=True):
             shown.add(second, cheap, *ours())
         await revoke(cluster, NAME)
         await second.lost.wait()

@@ -28,7 +28,7 @@ from lockmanager.topology import NodeAddress
 from lockmanager.transport import ConnectionLost, WebSocketConnector
 from lockmanager.wire import FRAME_LIMIT, DownFrame, Refusal, State, Welcome, encode
 from tests.support.node_server import NODE_ID, cluster, serving
-from tests.support.waiting import DEADLINE, session_is_gone, sessions_are_live
+from tests.support.waiting import DEADLINE, connections_are_refused, session_is_gone, sessions_are_live
 
 SOON: Final = 2.0
 """Seconds within which an error that waiting cannot mend must come, however long the caller would wait."""
@@ -148,7 +148,7 @@ async def test_one_node_of_another_epoch_is_worked_around_and_named_when_it_matt
             async with coordinator.lock("x", wait=0):
                 pass
             await local.kill("node2")
-            await session_is_gone(coordinator, "node2")
+            await connections_are_refused(coordinator, "node2")
             with pytest.raises(QuorumUnavailable) as caught:
                 await coordinator.acquire("x", wait=0.1)
     assert "belongs to a different cluster" in caught.value.causes["node1"]

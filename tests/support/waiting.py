@@ -51,6 +51,15 @@ async def session_is_gone(coordinator: Coordinator, node: str) -> None:
     await until(lambda: coordinator.engine.links([node])[node][0] in gone, f"the end of the session with {node}")
 
 
+async def connections_are_refused(coordinator: Coordinator, *nodes: str) -> None:
+    """Wait until the coordinator has tried to reach these killed nodes again, and was refused."""
+
+    def refused() -> bool:
+        return all(cause == "connection refused" for _, cause in coordinator.engine.links(nodes).values())
+
+    await until(refused, f"refused connections to {', '.join(nodes)}")
+
+
 async def report(coordinator: Coordinator, name: str, fits: Callable[[LockReport], bool], what: str) -> LockReport:
     """Ask the nodes about a lock until their report fits, and return it."""
     seen: list[LockReport] = []
