@@ -2,6 +2,7 @@
 
     WAITING -> HELD -> OVER        the way of a lock
     WAITING -> APART -> WAITING    too few nodes in reach, or a split try: nothing is asked for until `start`
+    HELD -> LOST -> OVER           told before validity ends; released when the holder lets go or validity has ended
     WAITING, APART -> OVER         failed, timed out, cancelled
 
 Each event (an answer, a session that came or went, an instant reached) returns what to do: messages to send and,
@@ -67,7 +68,7 @@ class Acquisition:
     @property
     def ttl(self) -> int:
         """The ttl renewals ask for, in microseconds."""
-        return self._ttl if self.phase is Phase.HELD else min(self._ttl, FIRST_TTL)
+        return min(self._ttl, FIRST_TTL) if self.phase in (Phase.WAITING, Phase.APART) else self._ttl
 
     @property
     def validity(self) -> int:
@@ -87,6 +88,8 @@ class Acquisition:
         """Return when `tick` has something to decide, or None while only answers can change anything."""
         if self.phase is Phase.HELD:
             return self.loss_at
+        if self.phase is Phase.LOST:
+            return self.validity
         if self.phase is Phase.OVER:
             return None
         due = [self.request.deadline]
@@ -245,7 +248,7 @@ class Acquisition:
 
     def _decide_held(self, now: int, actions: list[Action]) -> None:
         if self.ballot.count(Said.REVOKED) >= self.ballot.majority:
-            self._lose("an operator revoked it", actions)
+            self._lose("an operator revoked it", now, actions)
         elif not self._ended(now, actions):
             self._ask_full_ttl(actions)
 
@@ -350,10 +353,12 @@ class Acquisition:
             self._minority_since = now
 
     def _ended(self, now: int, actions: list[Action]) -> bool:
-        """Say whether the acquisition is over; a lease whose time has come ends here, whatever was just heard."""
+        """Say whether the lease is lost or over; one whose time has come ends here, whatever was just heard."""
         if self.phase is Phase.HELD and now >= self.loss_at:
-            self._lose("too few nodes renewed it in time", actions)
-        return self.phase is Phase.OVER
+            self._lose("too few nodes renewed it in time", now, actions)
+        elif self.phase is Phase.LOST:
+            self._release_after_validity(now, actions)
+        return self.phase in (Phase.LOST, Phase.OVER)
 
     def _release_everywhere(self) -> list[Action]:
         if self.phase is Phase.APART:
@@ -370,7 +375,12 @@ class Acquisition:
         self.phase = Phase.OVER
         actions.append(Failed(failure))
 
-    def _lose(self, reason: str, actions: list[Action]) -> None:
-        actions += self._release_everywhere()
-        self.phase = Phase.OVER
+    def _lose(self, reason: str, now: int, actions: list[Action]) -> None:
+        """Tell the holder; what it still has is given back when it lets go, or when validity has ended."""
+        self.phase = Phase.LOST
         actions.append(Lost(reason))
+        self._release_after_validity(now, actions)
+
+    def _release_after_validity(self, now: int, actions: list[Action]) -> None:
+        if now >= self.validity:
+            actions += self.release()

@@ -22,6 +22,7 @@ class Phase(Enum):
     WAITING = auto()
     APART = auto()
     HELD = auto()
+    LOST = auto()
     OVER = auto()
 
 
@@ -76,7 +77,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The lease is over without having been released."""
+    """The lease ends without having been released: tell the holder, who may rely on it until validity ends."""
 
     reason: str
 

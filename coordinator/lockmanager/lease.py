@@ -155,6 +155,7 @@ class LockContext:
             raise RuntimeError("this lock context was used already: call lock() for each `async with`")
         self._lease = lease = await self._acquire()
         if lease.lost.is_set():
+            lease.release_soon()
             raise lease.loss()
         if self._on_lost == "cancel":
             self._task = asyncio.current_task()
@@ -179,6 +180,7 @@ class LockContext:
         if self._cancelled_by_others() and error is not None:
             lease.release_soon()
         elif lease.lost.is_set():
+            lease.release_soon()
             if self._on_lost == "cancel":
                 self._raise_loss(lease, error)
         else:

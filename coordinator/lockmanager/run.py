@@ -99,7 +99,7 @@ class Run:
     def release(self, reason: str = "it was released") -> None:
         """End it everywhere, without waiting. Idempotent."""
         if self.acquisition.phase is not Phase.OVER:
-            self.end_reason = reason
+            self.end_reason = self.end_reason or reason
             self._perform(self.acquisition.release())
 
     def abandon(self, reason: str) -> None:

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from lockmanager import LeaseLost
+from lockmanager import Coordinator, LeaseLost
+from lockmanager.wire import Space
 from tests.support.memory_network import MemoryNetwork
 
 
@@ -78,3 +79,33 @@ async def test_a_holder_whose_majority_crashed_for_good_is_told() -> None:
             await lease.lost.wait()
         with pytest.raises(LeaseLost, match="too few nodes renewed it in time"):
             lease.check()
+
+
+async def _cleans_up(coordinator: Coordinator, entered: asyncio.Event, seconds: float) -> float:
+    """Hold the lock until it is lost, take a while to clean up, and return when that was done."""
+    try:
+        async with coordinator.lock("a", ttl=5):
+            entered.set()
+            try:
+                await asyncio.sleep(1_000)
+            finally:
+                await asyncio.sleep(seconds)
+                done = asyncio.get_running_loop().time()
+    except LeaseLost:
+        return done
+    raise AssertionError("the lease was not lost")
+
+
+async def test_a_revoked_holder_that_still_cleans_up_keeps_others_out_until_it_has_let_go() -> None:
+    network = MemoryNetwork(3)
+    async with network.coordinator() as holder, network.coordinator() as other:
+        entered = asyncio.Event()
+        task = asyncio.create_task(_cleans_up(holder, entered, seconds=1))
+        await entered.wait()
+        for node in network.nodes.values():
+            assert node.service.revoke((Space.QUORUM, "a"), force=False) == 1
+        revoked = asyncio.get_running_loop().time()
+        async with other.lock("a", ttl=5):
+            granted = asyncio.get_running_loop().time()
+        done = await task
+        assert done < granted < revoked + 1.1, "granted as soon as the holder had let go, and not before"

@@ -80,8 +80,27 @@ def test_a_holder_is_told_before_validity_ends(kind: Kind) -> None:
     assert case.wakeup() == told_at
     assert case.wait_until(told_at - 1) == []
     actions = case.wait_until(told_at)
-    assert news(actions) == [Lost("too few nodes renewed it in time")]
-    case.assert_released_everywhere(actions)
+    assert actions == [Lost("too few nodes renewed it in time")]
+
+
+@each_kind
+def test_a_lost_lease_is_released_when_validity_has_ended(kind: Kind) -> None:
+    case = Case.holding(kind)
+    case.grant_all(case.rest)
+    assert news(case.wait_until(bound(NOW) - NOTICE)) == [Lost("too few nodes renewed it in time")]
+    assert case.wakeup() == bound(NOW)
+    assert case.wait_until(bound(NOW) - 1) == []
+    case.assert_released_everywhere(case.wait_until(bound(NOW)))
+    assert case.wakeup() is None
+
+
+@each_kind
+def test_a_lost_lease_is_released_before_when_its_holder_lets_go(kind: Kind) -> None:
+    case = Case.holding(kind)
+    case.wait_until(bound(NOW) - NOTICE)
+    case.assert_released_everywhere(case.acquisition.release())
+    assert case.acquisition.release() == []
+    assert case.wait_until(bound(NOW)) == []
 
 
 def test_a_short_lease_is_told_lost_a_tenth_of_its_ttl_before_the_end() -> None:
@@ -148,8 +167,8 @@ def test_a_lease_is_lost_when_a_majority_says_an_operator_revoked_it(kind: Kind)
     before = [case.revoked(node) for node in case.some[:-1]]
     assert before == [[] for _ in before]
     actions = case.revoked(case.some[-1])
-    assert news(actions) == [Lost("an operator revoked it")]
-    case.assert_released_everywhere(actions)
+    assert actions == [Lost("an operator revoked it")], "exclusion is kept until the holder lets go"
+    case.assert_released_everywhere(case.acquisition.release())
 
 
 @each_kind

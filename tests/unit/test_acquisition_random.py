@@ -125,17 +125,22 @@ class AnyEvents(RuleBasedStateMachine):
 
     def look(self, actions: Actions) -> None:
         """Take note of what followed, and refuse what may not."""
-        was_over = bool(self.told) and self.told[-1] in (Failed, Lost)
-        assert not (was_over and actions), "something came after the end"
+        told = self.told[-1] if self.told else None
+        assert told is not Failed or not actions, "something came after the end"
+        assert told is not Lost or self.only_releases(actions), "more than releases came after the loss"
         for action in actions:
             if isinstance(action, Send):
                 self.note_message(action)
             else:
                 self.note_news(action)
 
+    def only_releases(self, actions: Actions) -> bool:
+        return all(isinstance(action, Send) and isinstance(action.message, Release) for action in actions)
+
     def note_message(self, send: Send) -> None:
         message = send.message
         if isinstance(message, Release):
+            assert send.node not in self.released[message.token], "released twice"
             self.released[message.token].add(send.node)
             return
         assert message.token == self.case.token
