@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 from .config import ConfigError, NodeConfig, load
 from .web.app import Server, create_context
@@ -16,10 +17,10 @@ log = logging.getLogger("lockmanager_node")
 EX_CONFIG = 78
 
 
-def main() -> int:
-    """Run the node until SIGTERM or SIGINT; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the node until SIGTERM or SIGINT; `argv` defaults to the command line's. Returns the exit status."""
     try:
-        config = load()
+        config = load(argv)
         listener = _listen(config)
     except ConfigError as error:
         print(f"lockmanager: {error}", file=sys.stderr)

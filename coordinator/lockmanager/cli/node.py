@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 
@@ -13,6 +11,4 @@ def node(options: tuple[str, ...]) -> int:
     """Run one lock node in this process (see `lockmanager node --help`)."""
     from lockmanager_node.__main__ import main
 
-    # The node reads its options where any program does.
-    sys.argv = ["lockmanager node", *options]
-    return main()
+    return main(options)

@@ -108,8 +108,17 @@ class LocalCluster:
         unknown = [node for node in nodes if node not in self._nodes]
         if unknown:
             raise ValueError(f"no node {unknown[0]!r} runs in this local cluster; there are {', '.join(self.node_ids)}")
-        async with asyncio.timeout(30):
-            await asyncio.gather(*(asyncio.to_thread(getattr(self._nodes[node], verb)) for node in nodes))
+        threads = [asyncio.create_task(asyncio.to_thread(getattr(self._nodes[node], verb))) for node in nodes]
+        if not threads:
+            return
+        try:
+            await asyncio.shield(asyncio.wait(threads, timeout=30))
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled: whoever goes on must find every node either up or down.
+            await asyncio.wait(threads, timeout=30)
+            raise
+        for thread in threads:
+            thread.result()
 
     async def _end(self) -> None:
         await asyncio.shield(asyncio.gather(*(asyncio.to_thread(node.kill) for node in self._nodes.values())))
