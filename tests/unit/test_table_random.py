@@ -37,7 +37,16 @@ PEOPLE = [f"p{n}" for n in range(7)]
 OWNERS = ["session1", "session2", "session3"]
 KEYS: list[Key] = [(Space.QUORUM, "a"), (Space.QUORUM, "b"), (Space.EFFICIENCY, "a"), (Space.NODE, "a")]
 TTLS = [MICROSECONDS // 10, MICROSECONDS, 10 * MICROSECONDS, 90 * MICROSECONDS]
-PAUSES = [0, 1, MICROSECONDS // 20, MICROSECONDS // 10, MICROSECONDS, 10 * MICROSECONDS, 61 * MICROSECONDS]
+PAUSES = [
+    0,
+    1,
+    MICROSECONDS // 20,
+    MICROSECONDS // 10,
+    MICROSECONDS,
+    MICROSECONDS,
+    10 * MICROSECONDS,
+    61 * MICROSECONDS,
+]
 
 PROMISED: dict[type[Request], tuple[type[Answer], ...]] = {
     Release: (Released,),
@@ -48,6 +57,7 @@ PROMISED: dict[type[Request], tuple[type[Answer], ...]] = {
 """What the token named in a request may be answered. Renew, raise and yield of a waiter are not answered."""
 
 people = st.sampled_from(PEOPLE)
+picks = st.integers(0, 11)
 owners = st.sampled_from(OWNERS)
 keys = st.sampled_from(KEYS)
 ttls = st.sampled_from(TTLS)
@@ -83,29 +93,40 @@ class RandomRequests(RuleBasedStateMachine):
         answers = [answer for to, answer in outbox if answer.token == request.token and to == owner]
         expected = (Granted, Queued, Rejected, Revoked) if wait else (Granted, Refused, Rejected, Revoked)
         assert any(isinstance(answer, expected) for answer in answers)
+        if any(isinstance(answer, Refused) for answer in answers):
+            assert self.table.key_of(request.token) is None
 
-    @rule(who=people, owner=owners)
-    def releases(self, who: str, owner: Owner) -> None:
-        token = token_of(who)
+    @rule(whos=st.permutations(PEOPLE), owner=owners, ttl=ttls, readers=st.integers(0, len(PEOPLE)))
+    def a_crowd_comes(self, whos: list[str], owner: Owner, ttl: int, readers: int) -> None:
+        """Most of what matters happens in a line: fill one."""
+        for n, who in enumerate(whos):
+            mode = Mode.SHARED if n < readers else Mode.EXCLUSIVE
+            self.acquires(who, owner, KEYS[0], mode, 50 - n, ttl, wait=True)
+
+    @rule(pick=picks, owner=owners)
+    def releases(self, pick: int, owner: Owner) -> None:
+        token = self.pick(pick)
         self.ask_about(owner, Release(token))
         assert self.table.key_of(token) is None
 
-    @rule(who=people, owner=owners, ttl=st.sampled_from([*TTLS, 0]))
-    def renews(self, who: str, owner: Owner, ttl: int) -> None:
-        self.ask_about(owner, Renew(token_of(who), ttl))
+    @rule(pick=picks, owner=owners, ttl=st.sampled_from([*TTLS, 0]))
+    def renews(self, pick: int, owner: Owner, ttl: int) -> None:
+        self.ask_about(owner, Renew(self.pick(pick), ttl))
 
-    @rule(who=people, owner=owners, more=st.integers(-5, 20))
-    def raises(self, who: str, owner: Owner, more: int) -> None:
-        lease = self.table.lease(token_of(who))
-        self.ask_about(owner, Raise(token_of(who), (lease.fence if lease else 10) + more))
+    @rule(pick=picks, owner=owners, more=st.integers(-5, 20))
+    def raises(self, pick: int, owner: Owner, more: int) -> None:
+        token = self.pick(pick)
+        lease = self.table.lease(token)
+        self.ask_about(owner, Raise(token, (lease.fence if lease else 10) + more))
 
-    @rule(who=people, owner=owners, stale=st.booleans())
-    def gives_back(self, who: str, owner: Owner, stale: bool) -> None:
-        lease = self.table.lease(token_of(who))
+    @rule(pick=picks, owner=owners, stale=st.booleans())
+    def gives_back(self, pick: int, owner: Owner, stale: bool) -> None:
+        token = self.pick(pick)
+        lease = self.table.lease(token)
         number = lease.grant_id[1] if lease else 1
         before = lease and (lease.grant_id, lease.deadline, lease.revoked)
-        self.ask_about(owner, Yield(token_of(who), (INCARNATION, number - stale)))
-        after = self.table.lease(token_of(who))
+        self.ask_about(owner, Yield(token, (INCARNATION, number - stale)))
+        after = self.table.lease(token)
         if before and after and stale:
             assert before[0] == after.grant_id
         if before and not stale and before[1] > self.now and not before[2]:
@@ -113,8 +134,12 @@ class RandomRequests(RuleBasedStateMachine):
 
     @rule(key=keys, force=st.booleans())
     def revokes(self, key: Key, force: bool) -> None:
-        _, outbox = self.table.revoke(key, self.now, force=force)
+        self.account(self.table.expire(self.now))
+        before = set(self.table.locks[key].leases) if key in self.table.locks else set[Token]()
+        count, outbox = self.table.revoke(key, self.now, force=force)
         self.account(outbox)
+        assert count == len(before)
+        assert all((self.table.lease(token) is None) is force for token in before)
 
     @rule(owner=owners)
     def ends(self, owner: Owner) -> None:
@@ -142,6 +167,11 @@ class RandomRequests(RuleBasedStateMachine):
 
     # The account
 
+    def pick(self, pick: int) -> Token:
+        """Return a token that holds or waits if there is one, or now and then a stranger's."""
+        known = sorted([*self.table._leases, *self.table._waiters])
+        return known[pick % len(known)] if known and pick < 11 else token_of("stranger")
+
     def ask(self, owner: Owner, request: Request) -> Outbox:
         outbox = self.table.handle(owner, request, self.now, WALL)
         self.account(outbox)
@@ -155,6 +185,7 @@ class RandomRequests(RuleBasedStateMachine):
         others = (Granted, Inquire)
         assert all(isinstance(answer, PROMISED[type(request)] + others) for answer in answers)
         known = self.table.key_of(token) is not None
+        assert not known or not any(isinstance(answer, Lost) for answer in answers)
         if not known and not isinstance(request, Release):
             assert any(to == owner and isinstance(answer, Lost | Revoked | Rejected) for to, answer in outbox)
         if isinstance(request, Release):
