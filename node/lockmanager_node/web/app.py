@@ -21,6 +21,7 @@ from . import classic, health, locks, problems, session
 from .context import NodeContext
 
 _SHUTDOWN_DEADLINE: Final = 0.5
+_TURNS_TO_ARRIVE: Final = 3
 _CONTEXT: Final = web.AppKey("context", NodeContext)
 
 
@@ -56,6 +57,7 @@ class Server:
 
     def __init__(self, context: NodeContext) -> None:
         self.context = context
+        self._listener: socket.socket | None = None
         self._runner = web.AppRunner(
             create_app(context),
             handler_cancellation=True,
@@ -66,6 +68,7 @@ class Server:
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a bound socket."""
+        self._listener = listener
         async with asyncio.timeout(10):
             await self._runner.setup()
             await web.SockSite(self._runner, listener).start()
@@ -79,4 +82,12 @@ class Server:
     async def stop(self) -> None:
         """Stop granting, tell the sessions to go elsewhere, close everything."""
         async with asyncio.timeout(10):
+            await self._accept_no_more()
             await self._runner.cleanup()
+
+    async def _accept_no_more(self) -> None:
+        """Let connections that were just accepted arrive: asyncio drops the socket of one whose server was closed."""
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+        for _ in range(_TURNS_TO_ARRIVE):
+            await asyncio.sleep(0)
