@@ -143,6 +143,17 @@ def test_a_majority_that_ended_before_it_stood_at_one_fence_starts_again(kind: K
 
 
 @each_kind
+def test_the_end_of_an_earlier_majority_does_not_end_the_next_start(kind: Kind) -> None:
+    case = Case.waiting(kind)
+    case.grant_all(case.some[:-1])
+    case.grant(case.some[-1], fence=TICKET + 3)
+    case.wait_until(bound(NOW))
+    assert news(case.start()) == []
+    assert case.wait(60) == []
+    assert case.grant_all(case.some) == [Held(TICKET)]
+
+
+@each_kind
 def test_a_majority_lost_again_before_it_was_one_is_no_reason_to_start_again(kind: Kind) -> None:
     case = Case.waiting(kind)
     case.grant_all(case.some[:-1])

@@ -216,3 +216,16 @@ def test_a_grant_of_a_node_that_went_away_counts_until_its_bound() -> None:
     case.grant("node1")
     case.down("node1")
     assert case.grant("node2") == [Held(TICKET)]
+
+
+def test_one_that_was_never_started_has_no_token_and_no_fence() -> None:
+    case = Case()
+    assert (case.phase, case.token, case.acquisition.fence) == ("APART", "", 0)
+
+
+@each_kind
+def test_one_that_starts_in_a_minority_steps_apart_after_the_node_timeout(kind: Kind) -> None:
+    case = Case(kind, live=kind.nodes[: kind.majority - 1])
+    case.start()
+    assert case.wait(0.299) == []
+    assert news(case.wait(0.001)) == [Apart(split=False)]

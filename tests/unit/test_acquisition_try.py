@@ -180,3 +180,14 @@ def test_an_impatient_wait_ends_at_its_deadline_as_timed_out() -> None:
     case.start()
     case.queue("node1", "bob")
     assert failure(case.wait(60)) is Failure.TIMEOUT
+
+
+@each_kind
+def test_holders_are_told_by_nodes_that_queue_as_by_nodes_that_refuse(kind: Kind) -> None:
+    case = Case.waiting(kind, deadline=1.0)
+    for node in case.some:
+        case.queue(node, "bob")
+    assert [one.label for one in case.acquisition.ballot.holders()] == ["label of bob"]
+    case.grant_all(case.some[:-1])
+    case.queue(case.some[-1])
+    assert case.acquisition.ballot.holders() == ()
