@@ -10,22 +10,22 @@ import pytest
 
 from lockmanager import Coordinator
 from tests.support.cancelling import Suspensions
-from tests.support.memory_network import MemoryNetwork
+from tests.support.memory_network import MemoryNetwork, time_passes
 
 Scenario = Callable[[Coordinator], Coroutine[Any, Any, None]]
 
 
 async def _free(coordinator: Coordinator) -> None:
     async with coordinator.lock("a", ttl=3) as lease:
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
         await lease.renew()
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
 
 
 async def _by_hand(coordinator: Coordinator) -> None:
     lease = await coordinator.acquire("a", ttl=60, wait=20)
     try:
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
         await lease.renew(90)
     finally:
         await lease.release()
@@ -33,12 +33,12 @@ async def _by_hand(coordinator: Coordinator) -> None:
 
 async def _shared(coordinator: Coordinator) -> None:
     async with coordinator.lock("a", ttl=3, shared=True):
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
 
 
 async def _efficiency(coordinator: Coordinator) -> None:
     async with coordinator.efficiency_lock("a", ttl=3):
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
 
 
 # Suspensions: acquire (one future), the body's own sleeps, renew (one), release (one).
@@ -53,7 +53,7 @@ SCENARIOS = [
 async def _run(network: MemoryNetwork, scenario: Scenario, *, cancel_at: int, late: bool, contended: bool) -> int:
     """Run the scenario, cancelled at one suspension; returns how many suspensions there were until its end."""
     async with network.coordinator() as other, network.coordinator() as coordinator:
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
         blocker = await other.acquire("a", ttl=3) if contended else None
         steps = Suspensions(scenario(coordinator), cancel_at=cancel_at, late=late)
 
@@ -61,13 +61,13 @@ async def _run(network: MemoryNetwork, scenario: Scenario, *, cancel_at: int, la
             await steps
 
         task = asyncio.create_task(follow())
-        await asyncio.sleep(0.05)
+        await time_passes(0.05)
         if blocker is not None:
             await blocker.release()
         await asyncio.wait([task], timeout=30)
         assert task.done()
         assert task.cancelled() == (0 < cancel_at <= steps.count)
-        await asyncio.sleep(3 * network.delay)
+        await time_passes(3 * network.delay)
         assert network.is_empty(), f"cancelled at suspension {cancel_at}, something is left on a node"
         async with other.lock("a", ttl=3, wait=0):
             pass
@@ -92,10 +92,10 @@ async def test_a_cancellation_while_nodes_are_unreachable_is_made_good_when_they
         lease = await coordinator.acquire("a", ttl=60)
         network.cut("cut", *network.nodes)
         task = asyncio.create_task(lease.release())
-        await asyncio.sleep(0.01)
+        await time_passes(0.01)
         task.cancel()
         await asyncio.wait([task])
-        await asyncio.sleep(1)
+        await time_passes(1)
         assert not network.is_empty()
         for node in network.nodes.values():
             for connection in [c for c in node.connections if c.client == "cut"]:
@@ -103,5 +103,5 @@ async def test_a_cancellation_while_nodes_are_unreachable_is_made_good_when_they
         network.heal("cut", *network.nodes)
         async with other.lock("a", wait=3):
             pass
-        await asyncio.sleep(1)
+        await time_passes(1)
         assert network.is_empty()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from lockmanager import AcquireTimeout, Coordinator, Lease
-from tests.support.memory_network import MemoryNetwork
+from tests.support.memory_network import MemoryNetwork, time_passes
 
 WAITERS = 50
 
@@ -34,7 +34,7 @@ async def _queue_up(
     tasks = []
     for number in range(count):
         tasks.append(asyncio.create_task(wait_and_work(number)))
-        await asyncio.sleep(0.01)
+        await time_passes(0.01)
     return tasks
 
 
@@ -61,9 +61,9 @@ async def test_nobody_polls_and_a_hand_over_costs_at_most_four_messages_per_node
     async with network.coordinator() as holder, network.coordinator() as waiting:
         async with holder.lock("a", ttl=5):
             tasks = await _queue_up(waiting, "a", WAITERS, _nothing)
-            await asyncio.sleep(0.1)
+            await time_passes(0.1)
             in_line = network.sent_by_node()
-            await asyncio.sleep(0.9)
+            await time_passes(0.9)
             assert network.sent_by_node() == in_line, "waiting costs no messages before the holder's first renewal"
         async with asyncio.timeout(60):
             await asyncio.gather(*tasks)
@@ -80,7 +80,7 @@ async def test_a_waiter_that_is_cancelled_leaves_every_line_at_once(network: Mem
             assert [node.table.waiter_count for node in network.nodes.values()] == [3] * len(network.nodes)
             tasks[1].cancel()
             await asyncio.wait([tasks[1]])
-            await asyncio.sleep(2 * network.delay)
+            await time_passes(2 * network.delay)
             assert [node.table.waiter_count for node in network.nodes.values()] == [2] * len(network.nodes)
         await asyncio.gather(tasks[0], tasks[2])
     assert network.is_empty()
@@ -90,7 +90,7 @@ async def test_a_waiter_that_times_out_leaves_every_line_at_once(network: Memory
     async with network.coordinator() as holder, network.coordinator() as waiting, holder.lock("a", ttl=5):
         with pytest.raises(AcquireTimeout) as caught:
             await waiting.acquire("a", ttl=5, wait=0.5)
-        await asyncio.sleep(2 * network.delay)
+        await time_passes(2 * network.delay)
         assert [node.table.waiter_count for node in network.nodes.values()] == [0] * len(network.nodes)
         assert caught.value.held_by == ("client1",)
 
@@ -111,9 +111,9 @@ async def test_a_waiter_that_falls_silent_leaves_every_line_after_three_heartbea
     async with network.coordinator() as holder, network.coordinator("silent") as waiting, holder.lock("a", ttl=30):
         (task,) = await _queue_up(waiting, "a", 1, _nothing)
         network.cut("silent", *network.nodes)
-        await asyncio.sleep(2.9)
+        await time_passes(2.9)
         assert [node.table.waiter_count for node in network.nodes.values()] == [1] * len(network.nodes)
-        await asyncio.sleep(0.2)
+        await time_passes(0.2)
         assert [node.table.waiter_count for node in network.nodes.values()] == [0] * len(network.nodes)
         task.cancel()
         await asyncio.wait([task])
@@ -126,7 +126,7 @@ async def test_the_line_closes_up_when_its_head_vanishes(network: MemoryNetwork)
             (gone,) = await _queue_up(silent, "a", 1, lambda _number, _lease: served.append(-1))
             (task,) = await _queue_up(next_, "a", 1, lambda _number, _lease: served.append(1))
             network.cut("silent", *network.nodes)
-            await asyncio.sleep(4)
+            await time_passes(4)
         async with asyncio.timeout(1):
             await task
         gone.cancel()

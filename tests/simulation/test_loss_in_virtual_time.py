@@ -8,7 +8,7 @@ import pytest
 
 from lockmanager import Coordinator, LeaseLost
 from lockmanager.wire import Space
-from tests.support.memory_network import MemoryNetwork
+from tests.support.memory_network import MemoryNetwork, time_passes
 
 
 @pytest.mark.parametrize("ttl", [1.0, 1.5, 3.0, 10.0, 30.0, 45.0, 120.0])
@@ -25,13 +25,13 @@ async def test_a_holder_cut_off_from_the_majority_stops_before_anybody_else_is_g
             async with holder.lock("a", ttl=ttl):
                 entered.set()
                 try:
-                    await asyncio.sleep(1_000)
+                    await time_passes(1_000)
                 finally:
                     stopped.append(loop.time())
 
         task = asyncio.create_task(hold())
         await entered.wait()
-        await asyncio.sleep(0.7 * ttl)
+        await time_passes(0.7 * ttl)
         network.cut("cut", *list(network.nodes)[: nodes // 2 + 1])
         async with other.lock("a", ttl=ttl):
             granted = loop.time()
@@ -47,7 +47,7 @@ async def test_a_healthy_holder_never_loses_its_lease_in_twenty_ttls(ttl: float)
     async with network.coordinator() as coordinator, coordinator.lock("a", ttl=ttl) as lease:
         least = ttl
         for _ in range(200):
-            await asyncio.sleep(ttl / 10)
+            await time_passes(ttl / 10)
             least = min(least, lease.remaining())
         assert lease.valid
         assert least > ttl / 2
@@ -61,9 +61,9 @@ async def test_a_holder_survives_one_node_after_another_being_down_because_nodes
         for _ in range(3):
             for node in network.nodes.values():
                 node.crash()
-                await asyncio.sleep(4)
+                await time_passes(4)
                 node.start()
-                await asyncio.sleep(4)
+                await time_passes(4)
                 assert node.table.lease_count == 1, "the node that came back was not filled"
         assert lease.valid
         assert lease.fence == fence
@@ -87,9 +87,9 @@ async def _cleans_up(coordinator: Coordinator, entered: asyncio.Event, seconds: 
         async with coordinator.lock("a", ttl=5):
             entered.set()
             try:
-                await asyncio.sleep(1_000)
+                await time_passes(1_000)
             finally:
-                await asyncio.sleep(seconds)
+                await time_passes(seconds)
                 done = asyncio.get_running_loop().time()
     except LeaseLost:
         return done

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from lockmanager import QuorumUnavailable
-from tests.support.memory_network import MemoryNetwork
+from tests.support.memory_network import MemoryNetwork, time_passes
 
 
 @pytest.mark.parametrize(("nodes", "reached"), [(3, 1), (5, 2)])
@@ -17,7 +17,7 @@ async def test_a_waiter_cut_off_from_the_majority_lets_go_after_the_node_timeout
     async with network.coordinator("early") as early, network.coordinator("late") as late:
         blocker = await late.acquire("a", ttl=5)
         first = asyncio.create_task(early.acquire("a", ttl=5))
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
         # The early waiter keeps a minority; as many nodes as may be are down for all, so that its grants matter.
         network.cut("early", *names[reached:])
         for node in names[nodes // 2 + 1 :]:
@@ -49,16 +49,16 @@ async def test_a_waiter_in_a_minority_keeps_its_ticket_and_is_served_before_youn
 
         async with young.lock("a", ttl=5):
             first = asyncio.create_task(work("old"))
-            await asyncio.sleep(0.1)
+            await time_passes(0.1)
             network.cut("old", "node1", "node2")
             for node in ("node1", "node2"):
                 for connection in [c for c in network.nodes[node].connections if c.client == "old"]:
                     connection.break_off()
-            await asyncio.sleep(1)
+            await time_passes(1)
             second = asyncio.create_task(work("young"))
-            await asyncio.sleep(0.1)
+            await time_passes(0.1)
             network.heal("old", "node1", "node2")
-            await asyncio.sleep(3)
+            await time_passes(3)
         async with asyncio.timeout(5):
             await asyncio.gather(first, second)
     assert served == ["old", "young"]

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from lockmanager import Lease
-from tests.support.memory_network import MemoryNetwork
+from tests.support.memory_network import MemoryNetwork, time_passes
 
 
 async def test_a_reader_after_a_writer_and_a_writer_after_readers_have_larger_fences() -> None:
@@ -34,13 +34,13 @@ async def _run_in_order(network: MemoryNetwork, order: tuple[bool, ...]) -> list
             async with (one, two)[number % 2].lock("a", ttl=5, shared=shared) as lease:
                 holding.append((shared, lease))
                 assert len(holding) == 1 or all(other for other, _ in holding)
-                await asyncio.sleep(0.005)
+                await time_passes(0.005)
                 holding.remove((shared, lease))
                 done.append((shared, lease.fence))
 
         async with asyncio.timeout(10):
             await asyncio.gather(*(work(number, shared) for number, shared in enumerate(order)))
-        await asyncio.sleep(3 * network.delay)
+        await time_passes(3 * network.delay)
         assert network.is_empty()
     return done
 

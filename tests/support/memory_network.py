@@ -32,6 +32,11 @@ from lockmanager_node.service import Peer, Service, Session
 from lockmanager_node.table import Table
 
 
+async def time_passes(seconds: float) -> None:
+    """Let virtual time pass: nothing waits, the clock of the event loop is moved."""
+    await asyncio.sleep(seconds)
+
+
 class LoopClock:
     """The event loop's (virtual) time, and a wall clock that may be wrong."""
 
@@ -192,9 +197,9 @@ class MemoryNetwork:
 
     async def _connect(self, client: str, node: str) -> Connection:
         if self.is_cut(client, node):
-            await asyncio.sleep(1.0)
+            await time_passes(1.0)
             raise ConnectionLost("no connection within 1 s")
-        await asyncio.sleep(self.delay)
+        await time_passes(self.delay)
         if not self.nodes[node].up:
             raise ConnectionLost("connection refused")
         connection = MemoryConnection(self, client, self.nodes[node])

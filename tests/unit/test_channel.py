@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tests.support.memory_network import MemoryNetwork
+from tests.support.memory_network import MemoryNetwork, time_passes
 
 pytestmark = pytest.mark.looptime
 
@@ -34,7 +34,7 @@ async def test_frames_that_are_no_frames_end_the_session_which_comes_back() -> N
         async with coordinator.lock("a", wait=2):
             pass
         network.nodes["node1"].connections[0].inbox.put_nowait(b"\xc1 garbage")
-        await asyncio.sleep(0.001)
+        await time_passes(0.001)
         (_, cause) = coordinator.engine.links(["node1"])["node1"]
         assert "not a frame of protocol 1" in cause
         async with coordinator.lock("a", wait=2):
@@ -47,7 +47,7 @@ async def test_an_idle_coordinator_sends_nothing() -> None:
         async with coordinator.lock("a"):
             pass
         before = network.frames
-        await asyncio.sleep(60)
+        await time_passes(60)
         assert network.frames == before
 
 
@@ -57,9 +57,9 @@ async def test_a_session_that_waits_beats_once_a_second_or_five_times_a_ttl(ttl:
     async with network.coordinator() as holder, network.coordinator() as waiting:
         lease = await holder.acquire("a", ttl=30)
         task = asyncio.create_task(waiting.acquire("a", ttl=ttl))
-        await asyncio.sleep(0.05)
+        await time_passes(0.05)
         before = network.frames
-        await asyncio.sleep(20 * beats)
+        await time_passes(20 * beats)
         sent_and_answered = network.frames - before
         holders_share = 2 * (20 * beats) * 1.1 + 4
         assert 2 * 20 - 4 <= sent_and_answered <= 2 * 20 + holders_share + 4
