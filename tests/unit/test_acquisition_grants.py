@@ -247,3 +247,12 @@ def test_a_session_that_is_only_connecting_is_not_sent_anything() -> None:
     case = Case(live=("node1", "node2"))
     case.link("node3", Link.CONNECTING)
     assert set(sent(case.start(), Acquire)) == {"node1", "node2"}
+
+
+@each_kind
+def test_a_majority_that_comes_at_the_very_deadline_holds_the_lock_and_fails_nothing(kind: Kind) -> None:
+    case = Case.waiting(kind, deadline=2.0)
+    case.grant_all(case.some[:-1])
+    case.now += 2 * MICROSECONDS
+    assert case.grant(case.some[-1]) == [Held(TICKET)]
+    assert case.held
