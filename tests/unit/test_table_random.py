@@ -75,6 +75,7 @@ class RandomRequests(RuleBasedStateMachine):
         self.numbers: set[tuple[int, int]] = set()
         self.asked: set[tuple[Token, tuple[int, int], Token]] = set()
         self.deadlines: dict[tuple[int, int], int] = {}
+        self.fences: dict[tuple[int, int], int] = {}
 
     # Requests
 
@@ -136,6 +137,8 @@ class RandomRequests(RuleBasedStateMachine):
     def revokes(self, key: Key, force: bool) -> None:
         self.account(self.table.expire(self.now))
         before = set(self.table.locks[key].leases) if key in self.table.locks else set[Token]()
+        if force and before:
+            self.note_fence(key, Mode.EXCLUSIVE, self.readers.get(key, 0))
         count, outbox = self.table.revoke(key, self.now, force=force)
         self.account(outbox)
         assert count == len(before)
@@ -277,6 +280,12 @@ class RandomRequests(RuleBasedStateMachine):
         deadlines = {lease.grant_id: lease.deadline for lease in self.table._leases.values()}
         assert all(deadlines.get(number, at) >= at for number, at in self.deadlines.items())
         self.deadlines = deadlines
+
+    @invariant()
+    def a_fence_never_goes_down(self) -> None:
+        fences = {lease.grant_id: lease.fence for lease in self.table._leases.values()}
+        assert all(fences.get(number, fence) >= fence for number, fence in self.fences.items())
+        self.fences = fences
 
     @invariant()
     def the_table_knows_the_largest_ticket(self) -> None:
