@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from importlib import resources
-from types import SimpleNamespace
-from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -99,9 +97,7 @@ def test_a_coordinator_offers_exactly_these_names() -> None:
 
 
 def test_a_lease_offers_exactly_these_names() -> None:
-    engine = SimpleNamespace(is_open=False)
-    acquisition = SimpleNamespace(request=SimpleNamespace(name="orders/42"), fence=5)
-    run: Any = SimpleNamespace(acquisition=acquisition, engine=engine, lost=asyncio.Event())
+    run = MagicMock(name="a run that is over")
     given = [name for name in vars(lockmanager.Lease(run)) if not name.startswith("_")]
     assert sorted(public_attributes(lockmanager.Lease) + given) == LEASE
 
