@@ -60,14 +60,20 @@ async def acquire_efficiency(engine: Engine, breakers: Breakers, wish: Wish) -> 
             if failed.failure not in (Failure.UNREACHABLE, Failure.REFUSED_LINK):
                 raise _error(run, failed, wish)
             breakers.failed(host, engine.clock.now())
+            if wish.wait and _is_over(engine, deadline):
+                break  # hosts that were not asked have not failed
         _raise_if_refused_by_all(engine, preference)
-        if deadline is not None and engine.clock.now() >= deadline:
+        if _is_over(engine, deadline):
             raise QuorumUnavailable(wish.name, needed=1, reachable=0, causes=causes)
         await asyncio.sleep(_pause(engine, deadline))
 
 
 def _deadline(engine: Engine, wish: Wish) -> int | None:
     return None if wish.wait is None else engine.clock.now() + wish.wait
+
+
+def _is_over(engine: Engine, deadline: int | None) -> bool:
+    return deadline is not None and engine.clock.now() >= deadline
 
 
 def _pause(engine: Engine, deadline: int | None) -> float:

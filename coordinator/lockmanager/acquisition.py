@@ -20,7 +20,7 @@ from typing import Final
 
 from .actions import FIRST_TTL, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
-from .durations import drift
+from .durations import MICROSECONDS, drift
 from .wire import (
     Acquire,
     Answer,
@@ -42,6 +42,9 @@ from .wire import (
     Lost as LostAnswer,
 )
 
+REJECTED_PAUSE: Final = MICROSECONDS
+"""How long after a rejection a node is asked again by one who waits or holds, in microseconds."""
+
 _NOTICE_LIMIT: Final = 100_000
 """At most this long before validity ends, in microseconds, a holder is told."""
 
@@ -55,7 +58,7 @@ class Acquisition:
         self.token = Token("")
         self.fence = 0
         self.ballot = Ballot(request.nodes)
-        self._ttl = request.ttl
+        self._ttl = self.longest_ttl = request.ttl
         self._first_start = now
         self._started = now
         self._minority_since: int | None = None
@@ -75,6 +78,10 @@ class Acquisition:
         """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
         return self.ballot.validity()
 
+    def renewals_answered(self) -> dict[str, int]:
+        """Return how many renewals each node has confirmed."""
+        return {vote.node: vote.renewals for vote in self.ballot}
+
     @property
     def loss_at(self) -> int:
         """When a holder is told that its lease is lost: early enough to stop before validity ends."""
@@ -87,7 +94,7 @@ class Acquisition:
     def next_wakeup(self, now: int) -> int | None:
         """Return when `tick` has something to decide, or None while only answers can change anything."""
         if self.phase is Phase.HELD:
-            return self.loss_at
+            return min([self.loss_at, *self._ask_again_at()])
         if self.phase is Phase.LOST:
             return self.validity
         if self.phase is Phase.OVER:
@@ -100,8 +107,12 @@ class Acquisition:
 
     def _patience_ends(self) -> list[int | None]:
         if self.request.patient:
-            return [None if self._minority_since is None else self._minority_since + self.request.node_timeout]
+            alone = None if self._minority_since is None else self._minority_since + self.request.node_timeout
+            return [alone, *self._ask_again_at()]
         return [self._silence_ends, self._try_ends]
+
+    def _ask_again_at(self) -> list[int]:
+        return [vote.ask_again_at for vote in self.ballot if vote.rejects]
 
     @property
     def _silence_ends(self) -> int:
@@ -155,6 +166,7 @@ class Acquisition:
         """Ask every node with a recorded grant to extend it; `ttl` changes the lease's ttl from now on."""
         if ttl is not None:
             self._ttl = ttl
+            self.longest_ttl = max(self.longest_ttl, ttl)
         return [
             Send(vote.node, Renew(self.token, self.ttl))
             for vote in self.ballot
@@ -180,15 +192,16 @@ class Acquisition:
             case Raised() if vote.grant is not None:
                 vote.grant.fence = max(vote.grant.fence, answer.fence)
             case Renewed() if vote.grant is not None:
+                vote.renewals += 1
                 self._renewed(vote.grant, echo, answer.ttl)
             case LostAnswer():
                 self._forget_grant(vote, Said.NOTHING)
                 if self.phase is Phase.WAITING or now < self.loss_at:
                     actions.append(self._acquire(vote))
             case _:
-                self._not_granted(vote, answer)
+                self._not_granted(vote, answer, now)
 
-    def _not_granted(self, vote: Vote, answer: Answer) -> None:
+    def _not_granted(self, vote: Vote, answer: Answer, now: int) -> None:
         match answer:
             case Queued():
                 self._forget_grant(vote, Said.QUEUED)
@@ -198,6 +211,7 @@ class Acquisition:
                 vote.holders = answer.holders
             case Rejected():
                 vote.said, vote.code, vote.detail = Said.REJECTED, answer.code, answer.detail
+                vote.ask_again_at = now + REJECTED_PAUSE
             case Revoked() if self.phase is Phase.WAITING:
                 self._forget_grant(vote, Said.REVOKED)
             case Revoked():
@@ -251,6 +265,7 @@ class Acquisition:
             self._lose("an operator revoked it", now, actions)
         elif not self._ended(now, actions):
             self._ask_full_ttl(actions)
+            self._ask_rejecting_again(now, actions)
 
     def _decide_won(self, now: int, actions: list[Action]) -> bool:
         """Become the holder if a majority stands at one fence and for the full ttl; else ask for what lacks."""
@@ -287,6 +302,13 @@ class Acquisition:
             vote.grant.asked_ttl = ttl
             actions.append(Send(vote.node, Renew(self.token, ttl)))
 
+    def _ask_rejecting_again(self, now: int, actions: list[Action]) -> None:
+        """Ask nodes that were full once more: nobody will tell us when they no longer are."""
+        for vote in self.ballot:
+            if vote.rejects and now >= vote.ask_again_at:
+                vote.ask_again_at = now + REJECTED_PAUSE
+                actions.append(self._acquire(vote))
+
     def _decide_given_up(self, now: int, actions: list[Action]) -> None:
         """Fail, or step apart, once waiting on makes no sense."""
         ballot, request = self.ballot, self.request
@@ -297,8 +319,10 @@ class Acquisition:
         elif request.patient:
             alone = self._minority_since is not None and now - self._minority_since >= request.node_timeout
             ended = self._had_majority and now >= self.validity
-            if alone or ended or ballot.count(Said.REVOKED) >= ballot.majority:
+            if alone or ended or ballot.count(Said.REVOKED):
                 self._step_apart(actions, split=False)
+            else:
+                self._ask_rejecting_again(now, actions)
         else:
             self._decide_try(now, actions)
 

@@ -60,6 +60,13 @@ class Vote:
     holders: list[Holder] = field(default_factory=list)
     code: str = ""
     detail: str = ""
+    ask_again_at: int = 0
+    renewals: int = 0
+
+    @property
+    def rejects(self) -> bool:
+        """Whether the node is in reach and does not want us: it was full, or our clocks differ."""
+        return self.link is Link.LIVE and self.said is Said.REJECTED and self.grant is None
 
     def forget_token(self) -> None:
         """Start over for a new token; the link stays what it is."""

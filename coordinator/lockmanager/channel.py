@@ -16,8 +16,10 @@ from .ballot import Link
 from .clock import Clock
 from .durations import HEARTBEAT_LIMIT, MICROSECONDS, SILENT_HEARTBEATS, heartbeat
 from .errors import AccessDenied, ClusterMismatch, LockManagerError, ProtocolMismatch
+from .releases import Releases
 from .transport import Connection, ConnectionLost, Connector
 from .wire import (
+    Acquire,
     Answer,
     Hello,
     MalformedFrame,
@@ -41,8 +43,6 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 0.5
 """Seconds between attempts to connect: doubled from the first to the longest, and jittered."""
 
-_PRUNE_AT: Final = 1024
-
 
 class Hub(Protocol):
     """Who owns the channels."""
@@ -53,6 +53,10 @@ class Hub(Protocol):
 
     def on_answers(self, node: str, echo: int, largest_ticket: int, answers: list[Answer]) -> None:
         """Take the answers of one frame, in order."""
+        ...
+
+    def on_beat(self) -> None:
+        """Learn, once a second or more often while anything depends on it, that time passes."""
         ...
 
     def shortest_ttl(self) -> int | None:
@@ -86,8 +90,7 @@ class Channel:
         self._jitter = jitter
         self._connection: Connection | None = None
         self._outbox: list[UpMessage] = []
-        self._unconfirmed: dict[Token, int] = {}
-        self._prune_at = _PRUNE_AT
+        self._releases = Releases()
         self._heard = 0
         self._sent = 0
         self._beat: asyncio.TimerHandle | None = None
@@ -99,17 +102,20 @@ class Channel:
         """Put a message into the frame of this tick; dropped while the node is away."""
         if self.link is not Link.LIVE:
             return
-        if not self._outbox:
+        if isinstance(message, Acquire):
+            self._releases.ask(message.token)
+        self._put([message])
+
+    def _put(self, messages: list[UpMessage]) -> None:
+        if messages and not self._outbox:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._outbox.append(message)
+        self._outbox += messages
 
     def release(self, token: Token, ttl: int) -> None:
         """Send a release, and again on each reconnect until it is confirmed or `ttl` has passed."""
         now = self._clock.now()
-        self._unconfirmed[token] = now + ttl
-        if len(self._unconfirmed) >= self._prune_at:
-            self._prune(now)
-        self.send(Release(token))
+        if self._releases.release(token, now + ttl, now):
+            self.send(Release(token))
 
     def flush(self) -> None:
         """Send what waits as one frame now."""
@@ -124,8 +130,9 @@ class Channel:
         now = self._clock.now()
         if self._beat is None:
             self._heard = now
-        elif self._beat_due > now + self._interval():
+        elif self._beat_due > now + (interval := self._interval()):
             self._beat.cancel()
+            self._heard = max(self._heard, now - interval)  # the node gets the new patience from now
         else:
             return
         self._schedule_beat()
@@ -134,10 +141,6 @@ class Channel:
         self._sent = self._clock.now()
         for data in encode_within_limit(UpFrame(self._sent, messages)):
             connection.send(data)
-
-    def _prune(self, now: int) -> None:
-        self._unconfirmed = {token: until for token, until in self._unconfirmed.items() if until > now}
-        self._prune_at = max(_PRUNE_AT, 2 * len(self._unconfirmed))
 
     # The session
 
@@ -197,11 +200,11 @@ class Channel:
             raise ClusterMismatch(self.node, f"the node at {self.url} says it is {node!r}")
         self._connection = connection
         self.refusal = None
-        self._outbox = [Release(token) for token, until in self._unconfirmed.items() if until > self._sent]
+        self._outbox = []
+        self._releases.reconnected(self._sent)
         self._heard = self._clock.now()
         self._set_link(Link.LIVE, "")
-        if self._outbox:
-            asyncio.get_running_loop().call_soon(self.flush)
+        self._release_again()
         if self._hub.shortest_ttl() is not None:
             self.keep_alive()
 
@@ -216,9 +219,13 @@ class Channel:
             if isinstance(message, Welcome | Refusal):
                 raise ConnectionLost("the node sent a second welcome")
             if isinstance(message, Released):
-                self._unconfirmed.pop(message.token, None)
+                self._releases.confirm(message.token)
             answers.append(message)
+        self._release_again()
         self._hub.on_answers(self.node, echo, largest_ticket, answers)
+
+    def _release_again(self) -> None:
+        self._put([Release(token) for token in self._releases.next_portion()])
 
     def _detach(self) -> None:
         self._connection = None
@@ -247,6 +254,7 @@ class Channel:
     def _on_beat(self, interval: int) -> None:
         """Send an empty frame unless something was just sent; give the node up after three silent beats."""
         self._beat = None
+        self._hub.on_beat()
         now = self._clock.now()
         if self._connection is None or self._hub.shortest_ttl() is None:
             return

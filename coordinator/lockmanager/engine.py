@@ -31,6 +31,9 @@ log = logging.getLogger("lockmanager")
 TICKET_AHEAD: Final = 24 * 3600 * MICROSECONDS
 """How far ahead of our wall clock a ticket is believed, in microseconds."""
 
+_SUSPENDED: Final = MICROSECONDS // 10
+"""How far our clock must run away from the loop's for a suspend, in microseconds."""
+
 _CONFIRM_DEADLINE: Final = NODE_TIMEOUT / MICROSECONDS
 
 
@@ -75,6 +78,7 @@ class Engine:
         self.randomness = randomness
         self._when_live = when_live
         self.renewals: Renewals[Run] = Renewals()
+        self._clock_ahead = 0
         self._largest_ticket = 0
         self._mistrusted: set[str] = set()
         self._alive: dict[Run, None] = {}
@@ -104,6 +108,7 @@ class Engine:
     def start(self) -> None:
         """Connect to every node, in the background."""
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        self._clock_ahead = self.clock.now() - round(self._loop.time() * MICROSECONDS)
         self._tasks = [
             asyncio.create_task(channel.run(), name=f"lockmanager channel {channel.node}")
             for channel in self._channels.values()
@@ -236,6 +241,14 @@ class Engine:
                     confirmation.add()
             elif (run := self._runs.get(answer.token)) is not None:
                 run.on_answer(node, echo, answer)
+
+    def on_beat(self) -> None:
+        """Look at every lease if the machine was suspended: our clock went on, the timers of the loop stood still."""
+        ahead = self.clock.now() - round(asyncio.get_running_loop().time() * MICROSECONDS)
+        if ahead - self._clock_ahead > _SUSPENDED:
+            self._clock_ahead = ahead
+            for run in list(self._alive):
+                run.notice_the_time()
 
     def _note_ticket(self, node: str, ticket: int) -> None:
         """Number later than anybody seen; a clock more than a day ahead is not followed, or one would spoil all."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .actions import NODE_TIMEOUT, Phase
 from .checks import checked_ttl
-from .durations import MICROSECONDS, drift, seconds
+from .durations import MICROSECONDS, seconds
 from .errors import LeaseLost, RequestRejected
 from .run import Run
 
@@ -85,12 +85,9 @@ class Lease:
         run = self._run
         run.engine.check_usable()
         wanted = run.acquisition.ttl if ttl is None else checked_ttl(ttl, run.engine.cluster.limits)
-        least = run.engine.clock.now() + wanted - drift(wanted)
-        run.renew(wanted)
-        run.engine.reschedule(run)
         try:
             async with asyncio.timeout(NODE_TIMEOUT / MICROSECONDS):
-                await run.renewed_to(least)
+                await run.renewed(wanted)
         except TimeoutError:
             log.info("renewal_unconfirmed name=%r", self.name)
         self.check()
@@ -107,7 +104,7 @@ class Lease:
     def release_soon(self) -> bool:
         """End the lease without waiting for anybody; returns False for one that was over already. Idempotent."""
         held = self._run.acquisition.phase is Phase.HELD
-        if held:
+        if not self._run.over:
             self._run.engine.check_usable()
         self._released = True
         self._run.release()
@@ -123,7 +120,7 @@ class Lease:
 
     def __del__(self) -> None:
         run = getattr(self, "_run", None)
-        if run is None or self._released or run.lost.is_set() or not run.engine.is_open:
+        if run is None or self._released or run.over or not run.engine.is_open:
             return
         # First the release: where warnings are errors, the warning raises.
         run.engine.call_soon_threadsafe(run.release)

@@ -37,7 +37,7 @@ class Run:
         self.lost = asyncio.Event()
         self.end_reason = ""
         self._on_lost: list[Callable[[], None]] = []
-        self._validity_watchers: dict[asyncio.Event, int] = {}
+        self._renewal_watchers: dict[asyncio.Event, dict[str, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
 
@@ -45,6 +45,11 @@ class Run:
     def held(self) -> bool:
         """Whether the lock is held and its validity has not ended."""
         return self.acquisition.phase is Phase.HELD and self.remaining() > 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to release."""
+        return self.acquisition.phase is Phase.OVER
 
     def remaining(self) -> int:
         """Return how long the lease may still be relied on, in microseconds; 0 when it is over."""
@@ -67,15 +72,16 @@ class Run:
         else:
             self._on_lost.append(callback)
 
-    async def renewed_to(self, least: int) -> None:
-        """Wait until the lease is valid to `least` (our clock, microseconds) or is over; the caller sets a deadline."""
-        changed = asyncio.Event()
-        self._validity_watchers[changed] = least
+    async def renewed(self, ttl: int) -> None:
+        """Renew now and wait until a majority has, or the lease is over; the caller sets a deadline."""
+        before, changed = self.acquisition.renewals_answered(), asyncio.Event()
+        self._renewal_watchers[changed] = before
         try:
+            self.renew(ttl)
             self._tell_watchers()
             await changed.wait()
         finally:
-            del self._validity_watchers[changed]
+            del self._renewal_watchers[changed]
 
     # Events
 
@@ -90,6 +96,8 @@ class Run:
         self._perform(self.acquisition.tick(self.engine.clock.now()))
         if self.acquisition.phase in (Phase.WAITING, Phase.HELD):
             self._perform(self.acquisition.renew(ttl))
+            if ttl is not None:
+                self.engine.reschedule(self)
 
     def notice_the_time(self) -> None:
         """End a lease whose time passed while this process stood still, before its timer does."""
@@ -123,7 +131,7 @@ class Run:
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             self._carry_out(action)
-        if self._validity_watchers:
+        if self._renewal_watchers:
             self._tell_watchers()
         if self.acquisition.phase is Phase.OVER:
             self._end()
@@ -135,7 +143,7 @@ class Run:
     def _carry_out(self, action: Action) -> None:
         match action:
             case Send():
-                self.engine.send(action.node, action.message, self.acquisition.request.ttl)
+                self.engine.send(action.node, action.message, self.acquisition.longest_ttl)
             case Held():
                 self._held(action)
             case Failed():
@@ -150,8 +158,10 @@ class Run:
 
     def _tell_watchers(self) -> None:
         over = self.acquisition.phase is not Phase.HELD
-        for changed, least in self._validity_watchers.items():
-            if over or self.acquisition.validity >= least:
+        answered = self.acquisition.renewals_answered()
+        for changed, before in self._renewal_watchers.items():
+            renewed = sum(answered[node] > count for node, count in before.items())
+            if over or renewed >= self.acquisition.ballot.majority:
                 changed.set()
 
     def _held(self, held: Held) -> None:

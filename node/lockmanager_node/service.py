@@ -110,11 +110,17 @@ class Session:
             self._echo = self._sent
             self._service.wants_flush(self)
 
-    def flush(self, largest_ticket: int) -> None:
-        """Send everything that waits as one frame; an empty one answers a heartbeat."""
-        if self.open and self._echo is not None:
-            frame = DownFrame(self._echo, largest_ticket, self._outbox)
-            self._outbox, self._echo = [], None
+    def cut_frame(self, largest_ticket: int) -> DownFrame | None:
+        """Take everything that waits as one frame; an empty one answers a heartbeat."""
+        if self._echo is None:
+            return None
+        frame = DownFrame(self._echo, largest_ticket, self._outbox)
+        self._outbox, self._echo = [], None
+        return frame
+
+    def send(self, frame: DownFrame) -> None:
+        """Send a frame, unless the session has ended meanwhile."""
+        if self.open:
             for data in encode_within_limit(frame):
                 self.peer.send(data)
 
@@ -122,6 +128,12 @@ class Session:
         if self.open:
             self.open = False
             self.peer.close(reason)
+
+
+def _send_all(cut: list[tuple[Session, DownFrame | None]]) -> None:
+    for session, frame in cut:
+        if frame is not None:
+            session.send(frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +262,10 @@ class Service:
                 recipient.deliver(answer)
 
     def _end_of_tick(self) -> None:
-        self._journal.sync(self._flush)
-
-    def _flush(self) -> None:
+        """Cut the frames before the journal syncs: what is decided during the commit waits for the next one."""
         dirty, self._dirty = self._dirty, []
-        for session in dirty:
-            session.flush(self.table.largest_ticket)
+        cut = [(session, session.cut_frame(self.table.largest_ticket)) for session in dirty]
+        self._journal.sync(lambda: _send_all(cut))
 
     def _drop_silent(self, owner: Owner) -> None:
         recipient = self._recipients.get(owner)

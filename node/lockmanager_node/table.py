@@ -262,7 +262,6 @@ class Table:
         elif (excess := check_ttl(request.ttl, self.limits)) is not None:
             outbox.append((owner, Rejected(token, excess.code, excess.detail)))
         elif lease is not None:
-            lease.waiter.ttl = request.ttl
             lease.deadline = max(lease.deadline, now + request.ttl)
             self._deadlines.set(lease, lease.deadline)
             outbox.append((owner, Renewed(token, request.ttl)))

@@ -190,10 +190,9 @@ class MemoryNetwork:
         async def connect(node: str, url: str) -> Connection:
             return await self._connect(client, node)
 
+        options.setdefault("clock", LoopClock(skew))
         randomness = SeededRandomness(self._clients if seed is None else seed)
-        return Coordinator(
-            self.cluster, label=client, connector=connect, clock=LoopClock(skew), randomness=randomness, **options
-        )
+        return Coordinator(self.cluster, label=client, connector=connect, randomness=randomness, **options)
 
     async def _connect(self, client: str, node: str) -> Connection:
         if self.is_cut(client, node):

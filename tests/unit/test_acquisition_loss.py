@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockmanager.acquisition import REJECTED_PAUSE
 from lockmanager.actions import Apart, Failed, Failure, Held, Lost
 from lockmanager.durations import MICROSECONDS, microseconds
 from lockmanager.wire import Acquire, Mode, Release
@@ -190,15 +191,34 @@ def test_one_node_that_says_revoked_twice_is_no_majority(kind: Kind) -> None:
 
 
 @each_kind
-def test_one_who_waits_starts_again_when_a_majority_revoked_it(kind: Kind) -> None:
+def test_one_who_waits_starts_again_with_its_place_when_a_node_revoked_its_grant(kind: Kind) -> None:
     case = Case.waiting(kind)
     case.grant(case.nodes[0])
-    for node in case.some[:-1]:
-        assert case.revoked(node) == []
-    assert case.recorded(case.nodes[0]) is None
-    actions = case.revoked(case.some[-1])
+    actions = case.revoked(case.nodes[0])
     assert news(actions) == [Apart(split=False)]
     case.assert_released_everywhere(actions)
+    assert case.recorded(case.nodes[0]) is None
+    case.assert_acquires(case.start(), *case.nodes)
+
+
+@each_kind
+def test_a_node_that_rejected_one_who_waits_is_asked_again_each_second(kind: Kind) -> None:
+    case = Case.waiting(kind)
+    assert case.reject(case.nodes[0]) == []
+    for _ in range(3):
+        again = case.now + REJECTED_PAUSE
+        assert case.wakeup() == again
+        assert case.wait_until(again - 1) == []
+        case.assert_acquires(case.wait_until(again), case.nodes[0])
+
+
+@each_kind
+def test_a_node_that_rejected_a_holders_fill_is_asked_again(kind: Kind) -> None:
+    case = Case.holding(kind)
+    case.grant_all(case.rest)
+    case.lost(case.nodes[0])
+    assert case.reject(case.nodes[0]) == []
+    case.assert_acquires(case.wait_until(case.now + REJECTED_PAUSE), case.nodes[0])
 
 
 @each_kind

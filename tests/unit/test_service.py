@@ -332,3 +332,27 @@ async def test_answers_for_nobody_who_listens_are_dropped(service: Service) -> N
 
 async def test_what_a_peer_shows_is_not_its_session_id(service: Service) -> None:
     assert "session ann" not in repr(Far(service, "ann").session.peer)
+
+
+class SlowJournal:
+    """Keeps what is to be said until a test lets its commit end."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def sync(self, then: Callable[[], None]) -> None:
+        self.waiting.append(then)
+
+
+async def test_what_is_decided_while_a_commit_runs_waits_for_a_commit_of_its_own(clock: Clock) -> None:
+    journal = SlowJournal()
+    ann = Far(Service(Table(INCARNATION), clock, journal=journal), "ann")
+    ann.send(acquire("a", ticket=WALL), sent=10)
+    await tick()
+    ann.send(acquire("b", ticket=WALL, name="another"), sent=20)
+    journal.waiting.pop()()
+    assert [(frame.echo, len(frame.messages)) for frame in ann.frames] == [(10, 1)]
+    await tick()
+    assert len(ann.frames) == 1
+    journal.waiting.pop()()
+    assert [(frame.echo, len(frame.messages)) for frame in ann.frames] == [(10, 1), (20, 1)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lockmanager.durations import microseconds
 from lockmanager.wire import Granted, Inquire, Lost, Mode, Queued, Space
 from lockmanager_node.table import Outbox
 from tests.support.table_cases import (
@@ -203,3 +204,12 @@ def test_a_giver_that_waits_as_head_inquires_a_later_holder_in_its_turn() -> Non
     assert (desk.line(), of_kind(Inquire, outbox)) == (["cid", "bob"], [])
     assert [type(answer) for answer in told("cid", desk.give_back("ann"))] == [Granted]
     assert inquired(desk, "cid", desk.acquire("dan", ticket=WALL))
+
+
+def test_a_grant_after_a_yield_is_no_longer_than_the_first_was() -> None:
+    desk = Desk()
+    desk.acquire("ann", ttl=microseconds(30))
+    desk.renew("ann", microseconds(3600))
+    desk.acquire("bob", ticket=1)
+    desk.give_back("ann")
+    assert [answer.ttl for answer in of_kind(Granted, desk.release("bob"))] == [microseconds(30)]

@@ -76,7 +76,7 @@ class Server:
     def abort(self) -> None:
         """Break every connection at once, as a crash would."""
         for connection in self._runner.server.connections if self._runner.server is not None else ():
-            if isinstance(connection.transport, asyncio.Transport):
+            if connection.transport is not None:
                 connection.transport.abort()
 
     async def stop(self) -> None:

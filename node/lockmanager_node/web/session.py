@@ -172,7 +172,7 @@ class _Connection:
         with contextlib.suppress(StopIteration, ConnectionError):
             step.send(None)
         step.close()
-        if isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() > SEND_BUFFER_LIMIT:
+        if transport.get_write_buffer_size() > SEND_BUFFER_LIMIT:
             log.warning("session_does_not_read peer=%s", self._request.remote)
             transport.abort()
 
