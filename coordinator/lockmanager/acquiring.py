@@ -36,7 +36,8 @@ class Wish:
 async def acquire_quorum(engine: Engine, wish: Wish) -> Run:
     """Acquire from a majority of the lock's nodes; raises what `Coordinator.lock` documents."""
     nodes = engine.cluster.quorum_nodes(wish.name)
-    run = Run(engine, _request(engine, wish, Space.QUORUM, nodes, patient=wish.wait != 0))
+    deadline, ticket = _deadline(engine, wish), engine.next_ticket()
+    run = Run(engine, _request(wish, Space.QUORUM, nodes, ticket, deadline, patient=wish.wait != 0))
     failed = await _outcome(run)
     if failed is None:
         return run
@@ -46,12 +47,12 @@ async def acquire_quorum(engine: Engine, wish: Wish) -> Run:
 async def acquire_efficiency(engine: Engine, breakers: Breakers, wish: Wish) -> Run:
     """Acquire from the first host of the lock's preference list that works, within the wait."""
     preference = engine.cluster.preference(wish.name)
-    deadline = _deadline(engine, wish)
+    deadline, ticket = _deadline(engine, wish), engine.next_ticket()
     causes: dict[str, str] = {}
     while True:
         engine.check_usable()
         for host in breakers.order(preference, engine.clock.now()):
-            run = Run(engine, _request(engine, wish, Space.EFFICIENCY, (host,), patient=False, deadline=deadline))
+            run = Run(engine, _request(wish, Space.EFFICIENCY, (host,), ticket, deadline, patient=False))
             failed = await _outcome(run)
             if failed is None:
                 breakers.works(host)
@@ -83,16 +84,14 @@ def _pause(engine: Engine, deadline: int | None) -> float:
 
 
 def _request(
-    engine: Engine, wish: Wish, space: Space, nodes: tuple[str, ...], *, patient: bool, deadline: int | None = None
+    wish: Wish, space: Space, nodes: tuple[str, ...], ticket: int, deadline: int | None, *, patient: bool
 ) -> Request:
-    if deadline is None:
-        deadline = _deadline(engine, wish)
     return Request(
         space=space,
         name=wish.name,
         mode=wish.mode,
         ttl=wish.ttl,
-        ticket=engine.next_ticket(),
+        ticket=ticket,
         label=wish.label,
         nodes=nodes,
         wait=wish.wait != 0,

@@ -21,6 +21,7 @@ from typing import Final
 from .actions import FIRST_TTL, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
 from .durations import MICROSECONDS, drift
+from .patience import Patience
 from .wire import (
     Acquire,
     Answer,
@@ -59,9 +60,7 @@ class Acquisition:
         self.fence = 0
         self.ballot = Ballot(request.nodes)
         self._ttl = self.longest_ttl = request.ttl
-        self._first_start = now
-        self._started = now
-        self._minority_since: int | None = None
+        self._patience = Patience(request, now)
         self._had_majority = False
         for node, (link, cause) in links.items():
             self.ballot[node].link, self.ballot[node].cause = link, cause
@@ -101,33 +100,21 @@ class Acquisition:
             return None
         due = [self.request.deadline]
         if self.phase is Phase.WAITING:
-            due += self._patience_ends()
+            due += self._patience.ends()
+            if self.request.patient:
+                due += self._ask_again_at()
             due.append(self.validity if self._had_majority else None)
         return min((at for at in due if at is not None and at > now), default=None)
 
-    def _patience_ends(self) -> list[int | None]:
-        if self.request.patient:
-            alone = None if self._minority_since is None else self._minority_since + self.request.node_timeout
-            return [alone, *self._ask_again_at()]
-        return [self._silence_ends, self._try_ends]
-
     def _ask_again_at(self) -> list[int]:
         return [vote.ask_again_at for vote in self.ballot if vote.rejects]
-
-    @property
-    def _silence_ends(self) -> int:
-        return self._started + self.request.node_timeout
-
-    @property
-    def _try_ends(self) -> int:
-        """When a try that has a majority but not its fence or its full ttl gives up: three round trips at most."""
-        return self._started + 3 * self.request.node_timeout
 
     # Events
 
     def start(self, token: Token, now: int) -> list[Action]:
         """Ask all nodes in reach, under a token that was never used before."""
-        self.token, self._started, self.phase = token, now, Phase.WAITING
+        self.token, self.phase = token, Phase.WAITING
+        self._patience.start(now)
         self._had_majority = False
         for vote in self.ballot:
             vote.forget_token()
@@ -154,7 +141,8 @@ class Acquisition:
             return actions
         if self._ended(now, actions):
             return actions
-        self._apply(self.ballot[node], echo, answer, now, actions)
+        if not self._outlived(now):
+            self._apply(self.ballot[node], echo, answer, now, actions)
         return self._decide(now, actions)
 
     def tick(self, now: int) -> list[Action]:
@@ -278,7 +266,7 @@ class Acquisition:
             self._raise_to(fence, actions)
         elif sum(grant.full for grant in counted) < self.ballot.majority:
             self._ask_full_ttl(actions)
-        else:
+        elif now < self.loss_at:
             self.phase, self.fence = Phase.HELD, fence
             actions.append(Held(fence))
             return True
@@ -317,9 +305,7 @@ class Acquisition:
         elif self._decide_out_of_time(now, actions):
             return
         elif request.patient:
-            alone = self._minority_since is not None and now - self._minority_since >= request.node_timeout
-            ended = self._had_majority and now >= self.validity
-            if alone or ended or ballot.count(Said.REVOKED):
+            if self._patience.is_alone(now) or self._outlived(now) or ballot.count(Said.REVOKED):
                 self._step_apart(actions, split=False)
             else:
                 self._ask_rejecting_again(now, actions)
@@ -329,15 +315,15 @@ class Acquisition:
     def _decide_try(self, now: int, actions: list[Action]) -> None:
         """Give up a try as soon as a majority of yes cannot come any more."""
         ballot = self.ballot
-        useless = ballot.unreachable(silent_too=now >= self._silence_ends) + ballot.count_live(Said.REJECTED)
+        useless = ballot.unreachable(silent_too=self._patience.silence_ended(now)) + ballot.count_live(Said.REJECTED)
         if ballot.out_of_reach(useless):
             self._fail(Failure.UNREACHABLE, actions)
         elif ballot.out_of_reach(useless + ballot.count_live(Said.REFUSED, Said.REVOKED)):
-            if ballot.is_split() and now < self._first_start + self.request.node_timeout:
+            if ballot.is_split() and self._patience.may_retry(now):
                 self._step_apart(actions, split=True)
             else:
                 self._fail(Failure.HELD, actions)
-        elif not self.request.wait and now >= self._try_ends:
+        elif not self.request.wait and self._patience.try_ended(now):
             self._fail(Failure.UNREACHABLE, actions)
 
     def _decide_out_of_time(self, now: int, actions: list[Action]) -> bool:
@@ -354,11 +340,10 @@ class Acquisition:
     def _acquire(self, vote: Vote) -> Send:
         request = self.request
         ttl = min(self._ttl, FIRST_TTL)
+        wait = request.wait or self.phase is Phase.HELD  # a holder that fills a node stands in line like anybody
         return Send(
             vote.node,
-            Acquire(
-                self.token, request.space, request.name, request.ticket, ttl, request.mode, request.wait, request.label
-            ),
+            Acquire(self.token, request.space, request.name, request.ticket, ttl, request.mode, wait, request.label),
         )
 
     def _catch_up(self, vote: Vote) -> list[Action]:
@@ -370,11 +355,12 @@ class Acquisition:
             return []
         return [self._acquire(vote) if vote.grant is None else Send(vote.node, Renew(self.token, self._ttl))]
 
+    def _outlived(self, now: int) -> bool:
+        """Say whether one who waits had a majority whose validity has ended: no answer revives it."""
+        return self.phase is Phase.WAITING and self.request.patient and self._had_majority and now >= self.validity
+
     def _watch_minority(self, now: int) -> None:
-        if self.ballot.live() >= self.ballot.majority:
-            self._minority_since = None
-        elif self._minority_since is None:
-            self._minority_since = now
+        self._patience.watch(now, minority=self.ballot.live() < self.ballot.majority)
 
     def _ended(self, now: int, actions: list[Action]) -> bool:
         """Say whether the lease is lost or over; one whose time has come ends here, whatever was just heard."""

@@ -117,6 +117,11 @@ class Channel:
         if self._releases.release(token, now + ttl, now):
             self.send(Release(token))
 
+    def disown(self, token: Token) -> None:
+        """Give back a grant nobody here knows, such as that of a late request, unless its release is on the way."""
+        if token not in self._releases:
+            self.send(Release(token))
+
     def flush(self) -> None:
         """Send what waits as one frame now."""
         if self._outbox and self._connection is not None:

@@ -24,7 +24,7 @@ from .renewals import Renewals
 from .run import Run
 from .topology import Cluster
 from .transport import Connector
-from .wire import PROTOCOL, Answer, Hello, Release, Released, Token, UpMessage, token_from
+from .wire import PROTOCOL, Answer, Granted, Hello, Release, Released, Token, UpMessage, token_from
 
 log = logging.getLogger("lockmanager")
 
@@ -241,6 +241,8 @@ class Engine:
                     confirmation.add()
             elif (run := self._runs.get(answer.token)) is not None:
                 run.on_answer(node, echo, answer)
+            elif isinstance(answer, Granted):
+                self._channels[node].disown(answer.token)
 
     def on_beat(self) -> None:
         """Look at every lease if the machine was suspended: our clock went on, the timers of the loop stood still."""

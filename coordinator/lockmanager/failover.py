@@ -1,7 +1,7 @@
 """Which host an efficiency lock asks next: its preference list, without the hosts that just failed. Pure.
 
-A circuit breaker per host: closed while it works; open for a while after a failure, longer each time; then one
-attempt is let through. A session that comes (back) up closes it.
+A circuit breaker per host: closed while it works; open for a while after a failure, longer each time; then the
+host is asked again. A session that comes (back) up closes it.
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ class Releases:
     def __len__(self) -> int:
         return len(self._unconfirmed)
 
+    def __contains__(self, token: Token) -> bool:
+        return token in self._unconfirmed
+
     def ask(self, token: Token) -> None:
         """Note that the node was asked for a lease under this token."""
         self._asked.add(token)

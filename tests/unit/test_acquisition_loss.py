@@ -300,3 +300,27 @@ def test_a_lease_of_ten_seconds_renewed_by_all_outlives_its_first_ttl() -> None:
         for node in case.some:
             case.renewed(node)
     assert case.held
+
+
+def test_a_majority_whose_validity_has_nearly_ended_is_not_reported_held() -> None:
+    case = Case.waiting()
+    late = case.now - TTL + TTL // 100 + 52_000
+    assert case.grant("node1", echo=late) == []
+    assert not any(isinstance(action, Held) for action in case.grant("node2", echo=late))
+    assert not case.held
+
+
+def test_a_renewal_that_arrives_after_a_waiters_validity_ended_revives_nothing() -> None:
+    case = Case.waiting()
+    case.grant("node1")
+    case.now += MICROSECONDS
+    case.grant("node2", fence=TICKET + 1)
+    case.now = bound(NOW)
+    assert news(case.renewed("node1")) == [Apart(split=False)]
+
+
+def test_a_holder_that_only_tried_stands_in_line_to_fill_a_node_that_came_back() -> None:
+    case = Case.trial()
+    case.down("node3")
+    case.grant_all(("node1", "node2"))
+    assert sent(case.up("node3"), Acquire)["node3"].wait

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from lockmanager.wire import Acquire, Mode, Space, Token
 from tests.support.memory_network import MemoryNetwork, time_passes
 
 pytestmark = pytest.mark.looptime
@@ -65,3 +66,18 @@ async def test_a_session_that_waits_beats_once_a_second_or_five_times_a_ttl(ttl:
         assert 2 * 20 - 4 <= sent_and_answered <= 2 * 20 + holders_share + 4
         await lease.release()
         await (await task).release()
+
+
+async def test_a_grant_nobody_asked_for_any_more_is_given_back() -> None:
+    network = MemoryNetwork(1)
+    node = network.nodes["node1"]
+    async with network.coordinator() as coordinator:
+        async with coordinator.lock("a"):
+            pass
+        session = node.connections[0].session
+        assert session is not None
+        late = Acquire(Token("L" * 32), Space.QUORUM, "late", 1, 10_000_000, Mode.EXCLUSIVE, True, "late")
+        node.service.handle(session.peer.owner, late)
+        assert not network.is_empty()
+        await time_passes(3 * network.delay)
+        assert network.is_empty()

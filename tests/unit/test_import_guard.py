@@ -12,7 +12,8 @@ from tests.support.imports import OURS, Source
 
 PURE = [
     *(f"lockmanager_node.{room}" for room in ("table", "line", "lock", "limits", "deadlines", "silence")),
-    *(f"lockmanager.{room}" for room in ("acquisition", "topology", "wire", "durations")),
+    *(f"lockmanager.{room}" for room in ("acquisition", "ballot", "patience", "topology", "wire", "durations")),
+    *(f"lockmanager.{room}" for room in ("checks", "failover", "releases", "renewals")),
 ]
 CLOCKS_AND_CHANCE = {"datetime", "random", "sched", "secrets", "time", "uuid"}
 LOOPS_AND_THREADS = {"aiohttp", "asyncio", "concurrent", "multiprocessing", "queue", "threading", "uvloop"}
