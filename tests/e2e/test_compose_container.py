@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -92,3 +93,8 @@ def test_sigterm_stops_the_node_at_once_and_cleanly(stack: Stack) -> None:
     stack.wait_healthy()
     assert (state["Status"], state["ExitCode"]) == ("exited", 0)
     assert took < 2.0
+
+
+def test_the_command_line_is_in_the_image_and_sees_its_cluster_from_inside(stack: Stack) -> None:
+    said = json.loads(stack.exec("node1", "lockmanager", "status", "--json"))
+    assert [node["ready"] for node in said["nodes"]] == [True] * len(NODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,8 +39,15 @@ def lockmanager(
 
 def start(*arguments: str, **more: Any) -> subprocess.Popen[str]:
     """Start a command; use it as `with start(...) as process`, inside `ending`."""
+    # Whoever runs the tests in the background may have left signals ignored, and that is inherited.
+    more.setdefault("preexec_fn", _default_signals)
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*PROGRAM, *arguments], env=environment(), text=True, **pipes | more)
+
+
+def _default_signals() -> None:
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Ending:
