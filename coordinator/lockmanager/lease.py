@@ -124,7 +124,8 @@ class Lease:
             return
         # First the release: where warnings are errors, the warning raises.
         run.engine.call_soon_threadsafe(run.release)
-        warnings.warn(f"{self!r} was dropped without release()", ResourceWarning, source=self, stacklevel=2)
+        if not run.lost.is_set():
+            warnings.warn(f"{self!r} was dropped without release()", ResourceWarning, source=self, stacklevel=2)
 
 
 class LockContext:

@@ -143,8 +143,7 @@ def test_signals_reach_the_command_again_and_again(config: str) -> None:
     traps = "".join(f'trap "echo got {name}" {name}; ' for name in names)
     script = f"{traps} echo ready; while :; do sleep 0.02; done"
     command = ("run", "signals", "--config", config, "--", "sh", "-c", script)
-    # What starts the tests may ignore SIGINT, and what is ignored stays ignored.
-    with Ending(start(*command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))) as process:
+    with Ending(start(*command)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         for name in names * 2:

@@ -43,7 +43,7 @@ def until(process: subprocess.Popen[str], words: str) -> str:
 def test_up_tells_where_its_nodes_are_and_stops_them_all(number: signal.Signals, tmp_path: Path) -> None:
     config = tmp_path / "cluster.yaml"
     command = ("up", "--nodes", "3", "--config", str(config))
-    with Ending(start(*command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))) as process:
+    with Ending(start(*command)) as process:
         said = until(process, "Stop:")
         cluster, nodes = read_cluster_file(config), children(process.pid)
         assert len(nodes) == 3

@@ -144,9 +144,6 @@ async def test_a_revoked_lease_that_was_dropped_is_released() -> None:
         for node in network.nodes.values():
             node.service.revoke((Space.QUORUM, "a"), force=False)
         await asyncio.wait_for(lease.lost.wait(), 1)
-        dropped = [lease]
-        del lease
-        with pytest.warns(ResourceWarning, match="dropped without release"):
-            dropped.clear()
+        del lease  # whoever was told of the loss need not release, and is not warned
         async with other.lock("a", wait=60):
             pass
