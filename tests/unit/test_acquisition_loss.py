@@ -324,3 +324,12 @@ def test_a_holder_that_only_tried_stands_in_line_to_fill_a_node_that_came_back()
     case.down("node3")
     case.grant_all(("node1", "node2"))
     assert sent(case.up("node3"), Acquire)["node3"].wait
+
+
+def test_each_nodes_confirmed_renewals_are_counted() -> None:
+    case = Case.holding(Kind(Mode.EXCLUSIVE, 3))
+    case.grant_all(case.rest)
+    case.renewed("node1")
+    case.renewed("node1")
+    case.renewed("node2")
+    assert case.acquisition.renewals_answered() == {"node1": 2, "node2": 1, "node3": 0}
