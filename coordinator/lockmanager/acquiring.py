@@ -105,7 +105,7 @@ async def _outcome(run: Run) -> Failed | None:
     try:
         run.begin()
         outcome = await run.outcome
-    except BaseException:
+    except BaseException:  # a cancellation above all: it goes on, and nothing is left on any node
         run.release("the acquisition was cancelled")
         raise
     return outcome if isinstance(outcome, Failed) else None

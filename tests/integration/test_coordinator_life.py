@@ -8,7 +8,7 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -16,22 +16,9 @@ import pytest
 
 from lockmanager import Coordinator, Lease, LeaseLost, LockManagerError, RequestRejected
 from lockmanager.testing import LocalCluster
-from tests.support.local import mend, running
 from tests.support.waiting import DEADLINE, free, held_on, in_line, session_is_gone, sessions_are_live
 
 Use = Callable[[Coordinator], Awaitable[object]]
-
-
-@pytest.fixture(scope="module")
-def shared_cluster() -> Iterator[LocalCluster]:
-    with running() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-async def cluster(shared_cluster: LocalCluster) -> AsyncIterator[LocalCluster]:
-    yield shared_cluster
-    await mend(shared_cluster)
 
 
 @pytest.fixture

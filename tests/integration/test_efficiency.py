@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ import pytest
 
 from lockmanager import AcquireTimeout, Coordinator, LeaseLost, NotAcquired, QuorumUnavailable
 from lockmanager.testing import LocalCluster
-from tests.support.local import VARIANTS, mend, running
+from tests.support.local import VARIANTS, running
 from tests.support.relay import ways_to
 from tests.support.waiting import DEADLINE, connections_are_refused, session_is_gone, sessions_are_live, until_told
 
@@ -27,26 +27,6 @@ NODE_TIMEOUT = 0.3
 def shared_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
     with running(processes=request.param) as cluster:
         yield cluster
-
-
-@pytest.fixture
-async def cluster(shared_cluster: LocalCluster) -> AsyncIterator[LocalCluster]:
-    yield shared_cluster
-    await mend(shared_cluster)
-
-
-@pytest.fixture
-async def one(cluster: LocalCluster) -> AsyncIterator[Coordinator]:
-    async with cluster.coordinator(label="one") as coordinator:
-        await sessions_are_live(coordinator)
-        yield coordinator
-
-
-@pytest.fixture
-async def other(cluster: LocalCluster) -> AsyncIterator[Coordinator]:
-    async with cluster.coordinator(label="other") as coordinator:
-        await sessions_are_live(coordinator)
-        yield coordinator
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
 from lockmanager import ConfigurationError, Coordinator, QuorumUnavailable
 from lockmanager.testing import LocalCluster
-from tests.support.local import VARIANTS, mend, running
-from tests.support.waiting import connections_are_refused, free, held_on, in_line, session_is_gone, sessions_are_live
+from tests.support.local import VARIANTS, running
+from tests.support.waiting import connections_are_refused, free, held_on, in_line, session_is_gone
 
 SLACK = 1.5
 """Seconds a loaded machine may add to a bound that a test holds an error to."""
@@ -22,26 +22,6 @@ SLACK = 1.5
 def shared_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
     with running(processes=request.param) as cluster:
         yield cluster
-
-
-@pytest.fixture
-async def cluster(shared_cluster: LocalCluster) -> AsyncIterator[LocalCluster]:
-    yield shared_cluster
-    await mend(shared_cluster)
-
-
-@pytest.fixture
-async def one(cluster: LocalCluster) -> AsyncIterator[Coordinator]:
-    async with cluster.coordinator(label="one") as coordinator:
-        await sessions_are_live(coordinator)
-        yield coordinator
-
-
-@pytest.fixture
-async def other(cluster: LocalCluster) -> AsyncIterator[Coordinator]:
-    async with cluster.coordinator(label="other") as coordinator:
-        await sessions_are_live(coordinator)
-        yield coordinator
 
 
 @pytest.fixture

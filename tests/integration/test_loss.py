@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 from uuid import uuid4
@@ -14,7 +14,6 @@ import pytest
 from lockmanager import Coordinator, LeaseLost, NotAcquired, QuorumUnavailable
 from lockmanager.clock import SystemClock
 from lockmanager.testing import LocalCluster
-from tests.support.local import mend, running
 from tests.support.relay import Ways, ways_to
 from tests.support.waiting import DEADLINE, free, held_on, in_line, sessions_are_live, until
 
@@ -23,18 +22,6 @@ CLOCK: Final = SystemClock()
 
 Successor = Callable[[Coordinator, str], Awaitable[int]]
 """Gets the lock once it can be had, and returns when that was."""
-
-
-@pytest.fixture(scope="module")
-def shared_cluster() -> Iterator[LocalCluster]:
-    with running() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-async def cluster(shared_cluster: LocalCluster) -> AsyncIterator[LocalCluster]:
-    yield shared_cluster
-    await mend(shared_cluster)
 
 
 @pytest.fixture

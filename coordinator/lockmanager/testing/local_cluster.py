@@ -68,7 +68,7 @@ class LocalCluster:
         self._nodes = {node: self._new_node(node) for node in self.node_ids}
         try:
             await self._each(self.node_ids, "start")
-        except BaseException:
+        except BaseException:  # a cancellation too: it goes on, and no node is left running
             await self._end()
             raise
         return self
