@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from .actions import FIRST_TTL, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
+from .actions import FIRST_TTL, REJECTED_PAUSE, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
-from .durations import MICROSECONDS, drift
+from .durations import drift
 from .patience import Patience
 from .wire import (
     Acquire,
@@ -30,6 +30,7 @@ from .wire import (
     Queued,
     Raise,
     Raised,
+    Recovering,
     Refused,
     Rejected,
     Release,
@@ -42,9 +43,6 @@ from .wire import (
 from .wire import (
     Lost as LostAnswer,
 )
-
-REJECTED_PAUSE: Final = MICROSECONDS
-"""How long after a rejection a node is asked again by one who waits or holds, in microseconds."""
 
 _NOTICE_LIMIT: Final = 100_000
 """At most this long before validity ends, in microseconds, a holder is told."""
@@ -75,7 +73,7 @@ class Acquisition:
     @property
     def validity(self) -> int:
         """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
-        return self.ballot.validity()
+        return self.ballot.first_validity() if self.phase is Phase.WAITING else self.ballot.validity()
 
     def renewals_answered(self) -> dict[str, int]:
         """Return how many renewals each node has confirmed."""
@@ -204,6 +202,8 @@ class Acquisition:
                 self._forget_grant(vote, Said.REVOKED)
             case Revoked():
                 vote.said = Said.REVOKED
+            case Recovering():
+                vote.said = Said.RECOVERING
 
     def _granted(self, vote: Vote, echo: int, answer: Granted, actions: list[Action]) -> None:
         if answer.grant_id == vote.yielded:
@@ -221,8 +221,9 @@ class Acquisition:
             self._ask_renewal(vote, self.ttl, actions)
 
     def _renewed(self, grant: Grant, echo: int, ttl: int) -> None:
-        bound = echo + ttl - drift(ttl)
+        bound, first = (echo + promised - drift(promised) for promised in (ttl, min(ttl, FIRST_TTL)))
         grant.bound = bound if grant.bound is None else max(grant.bound, bound)
+        grant.first_bound = max(grant.first_bound, first)
         grant.full = grant.full or ttl >= self._ttl
 
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
@@ -315,7 +316,8 @@ class Acquisition:
     def _decide_try(self, now: int, actions: list[Action]) -> None:
         """Give up a try as soon as a majority of yes cannot come any more."""
         ballot = self.ballot
-        useless = ballot.unreachable(silent_too=self._patience.silence_ended(now)) + ballot.count_live(Said.REJECTED)
+        useless = ballot.unreachable(silent_too=self._patience.silence_ended(now))
+        useless += ballot.count_live(Said.REJECTED, Said.RECOVERING)
         if ballot.out_of_reach(useless):
             self._fail(Failure.UNREACHABLE, actions)
         elif ballot.out_of_reach(useless + ballot.count_live(Said.REFUSED, Said.REVOKED)):

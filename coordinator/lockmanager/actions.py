@@ -16,6 +16,10 @@ NODE_TIMEOUT: Final = 300_000
 """How long a silent node is waited for before it counts as unreachable."""
 
 
+REJECTED_PAUSE: Final = MICROSECONDS
+"""How long after a rejection a node is asked again by one who waits or holds."""
+
+
 class Phase(Enum):
     """Where an acquisition is."""
 

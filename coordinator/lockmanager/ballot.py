@@ -33,15 +33,22 @@ class Said(Enum):
     REFUSED = auto()
     REJECTED = auto()
     REVOKED = auto()
+    RECOVERING = auto()
+    """Neither yes nor no: the node is silent after a start."""
 
 
 @dataclass(slots=True)
 class Grant:
-    """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one."""
+    """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one.
+
+    `first_bound` is what it would be if no more than the first ttl were ever asked for: while the lock is not held only
+    that counts, as a node that forgot the grant is silent for no longer.
+    """
 
     grant_id: GrantId
     fence: int
     bound: int | None
+    first_bound: int = 0
     raised_to: int = 0
     asked_ttl: int = 0
     full: bool = False
@@ -108,20 +115,20 @@ class Ballot:
         return len(self._votes)
 
     def counted(self, now: int) -> list[Grant]:
-        """Return the grants whose bound lies ahead."""
-        return [
-            vote.grant
-            for vote in self
-            if vote.grant is not None and vote.grant.bound is not None and vote.grant.bound > now
-        ]
+        """Return the grants on which a lock may come to be held: their first bound lies ahead."""
+        return [vote.grant for vote in self if vote.grant is not None and vote.grant.first_bound > now]
 
     def validity(self) -> int:
         """Return until when a majority of the bounds holds; 0 when fewer than a majority are known."""
-        bounds = sorted(
-            (vote.grant.bound for vote in self if vote.grant is not None and vote.grant.bound is not None),
-            reverse=True,
-        )
-        return bounds[self.majority - 1] if len(bounds) >= self.majority else 0
+        return self._majority_of(vote.grant.bound for vote in self if vote.grant is not None)
+
+    def first_validity(self) -> int:
+        """Return until when a majority of the first bounds holds; 0 when fewer than a majority are known."""
+        return self._majority_of(vote.grant.first_bound or None for vote in self if vote.grant is not None)
+
+    def _majority_of(self, bounds: Iterable[int | None]) -> int:
+        known = sorted((bound for bound in bounds if bound is not None), reverse=True)
+        return known[self.majority - 1] if len(known) >= self.majority else 0
 
     def live(self) -> int:
         """Return how many sessions are live."""
@@ -149,8 +156,8 @@ class Ballot:
         )
 
     def answered(self) -> int:
-        """Return how many nodes in reach have answered."""
-        return sum(vote.link is Link.LIVE and vote.said is not Said.NOTHING for vote in self)
+        """Return how many nodes in reach have answered yes or no."""
+        return sum(vote.link is Link.LIVE and vote.said not in (Said.NOTHING, Said.RECOVERING) for vote in self)
 
     def out_of_reach(self, lost_votes: int) -> bool:
         """Say whether a majority is impossible once this many nodes do not say yes."""

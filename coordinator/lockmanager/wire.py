@@ -195,6 +195,10 @@ class Rejected(_Owned, frozen=True, tag=26):
     detail: str
 
 
+class Recovering(_Owned, frozen=True, tag=28):
+    """The node is silent after a start and answers neither yes nor no; an acquire that waits keeps its place here."""
+
+
 class Refusal(_Message, frozen=True, tag=27):
     """The hello was refused; the node closes the session after it."""
 
@@ -204,9 +208,21 @@ class Refusal(_Message, frozen=True, tag=27):
 
 UpMessage = Hello | Acquire | Yield | Raise | Renew | Release
 DownMessage = (
-    Welcome | Granted | Queued | Refused | Inquire | Raised | Renewed | Lost | Revoked | Released | Rejected | Refusal
+    Welcome
+    | Granted
+    | Queued
+    | Refused
+    | Inquire
+    | Raised
+    | Renewed
+    | Lost
+    | Revoked
+    | Released
+    | Rejected
+    | Recovering
+    | Refusal
 )
-Answer = Granted | Queued | Refused | Inquire | Raised | Renewed | Lost | Revoked | Released | Rejected
+Answer = Granted | Queued | Refused | Inquire | Raised | Renewed | Lost | Revoked | Released | Rejected | Recovering
 """What a node says about one token."""
 
 
@@ -283,6 +299,16 @@ def token_from(random: bytes) -> Token:
     return Token(text[:TOKEN_LENGTH])
 
 
+def token_digest(token: Token) -> str:
+    """Return the SHA-256 of a token in hex: what nodes tell each other in its place."""
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def token_hash(token: Token) -> str:
     """Return a short hash that tells tokens apart and cannot be used as one (64 bits of SHA-256)."""
-    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return short_hash(token_digest(token))
+
+
+def short_hash(digest: str) -> str:
+    """Return what of a token's digest is shown to others."""
+    return digest[:16]

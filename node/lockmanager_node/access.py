@@ -47,6 +47,7 @@ class Access:
 
     def __init__(self, cluster: Cluster) -> None:
         self._keys = tuple((key.id, key.sha256) for key in cluster.api_keys)
+        self.peer_key = _peer_key(cluster)
         self._classic = cluster.classic.key_sha256
 
     def __repr__(self) -> str:
@@ -64,6 +65,13 @@ class Access:
         known = [key_id for key_id, expected in self._keys if hmac.compare_digest(shown, expected)]
         return Verdict(Outcome.KNOWN, known[0]) if known else _WRONG
 
+    def allows_peer(self, authorization_header: str | None) -> Verdict:
+        """Judge a node of this cluster, which shows `peer_key`; whoever may use the API may ask the same."""
+        key = _bearer(authorization_header)
+        if self.peer_key is not None and hmac.compare_digest(_digest(key), _digest(self.peer_key)):
+            return Verdict(Outcome.KNOWN)
+        return self.allows(authorization_header)
+
     def classic_allows(self, auth: str | None) -> Verdict:
         """Judge the `auth` of a classic request; an empty one counts as missing."""
         if self._classic is None:
@@ -71,6 +79,17 @@ class Access:
         if not auth:
             return _MISSING
         return Verdict(Outcome.KNOWN) if hmac.compare_digest(_digest(auth), self._classic) else _WRONG
+
+
+def _peer_key(cluster: Cluster) -> str | None:
+    """Return what the nodes show each other: made of the hashes of the keys, so that it needs no setting of its own.
+
+    Whoever has the hashes can make it: it opens `GET /v1/recovery` and nothing else.
+    """
+    if not cluster.api_keys:
+        return None
+    hashes = "".join(sorted(key.sha256 for key in cluster.api_keys))
+    return hmac.new(hashes.encode(), f"recovery of {cluster.fingerprint}".encode(), sha256).hexdigest()
 
 
 def _bearer(header: str | None) -> str:

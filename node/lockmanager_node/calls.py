@@ -14,8 +14,12 @@ from lockmanager.wire import Acquire, Answer, Granted, Holder, Queued, Refused, 
 
 from .line import Owner
 from .service import Service
+from .sessions import GIVING
 
 _numbers = count(1)
+
+
+_NOT_DURABLE = "the journal of this node failed or does not keep up: ask another node"
 
 
 class Stopping(Exception):
@@ -61,15 +65,18 @@ async def acquire(service: Service, request: Acquire, wait: float, *, gone: Call
     service.register(owner, call)
     try:
         service.handle(owner, request)
-        if call.answer is None:
+        if call.answer is None and not call.stopping:
             await call.decided(wait)
-        if gone():
+        durable = not isinstance(call.answer, Granted) or await service.durable()
+        if gone() or not durable:
             _give_back(service, owner, call.answer)
     except asyncio.CancelledError:
         _give_back(service, owner, call.answer)
         raise
     finally:
         service.unregister(owner)
+    if not durable:
+        raise Stopping(_NOT_DURABLE)
     if call.answer is not None:
         return call.answer
     if call.stopping:
@@ -95,6 +102,20 @@ def tell(service: Service, request: Renew | Release) -> Answer | None:
     finally:
         service.unregister(owner)
     return call.answer
+
+
+async def renew(service: Service, request: Renew) -> Answer | None:
+    """Renew for an HTTP client; None when the token only waits. Raises Stopping when the journal does not keep up."""
+    answer = tell(service, request)
+    if isinstance(answer, GIVING):
+        await require_durable(service)
+    return answer
+
+
+async def require_durable(service: Service) -> None:
+    """Wait until everything decided so far is durable; raises Stopping when that takes too long."""
+    if not await service.durable():
+        raise Stopping(_NOT_DURABLE)
 
 
 def _owner() -> Owner:

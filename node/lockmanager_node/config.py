@@ -22,9 +22,10 @@ _HELP: Final = {
     "cluster": "cluster.yaml; without one the node is a cluster of one",
     "node-id": "which node of the cluster this is; may be left out in a cluster of one",
     "listen": "HOST:PORT to listen on (default: 127.0.0.1:8000)",
-    "data-dir": "directory for the journal",
+    "data-dir": "directory of the journal, of this node alone; without one leases are kept in memory only",
     "log-level": f"one of {', '.join(LOG_LEVELS)} (default: warning)",
 }
+_NEW_CLUSTER: Final = "new-cluster"
 _STANDALONE_NAME: Final = "standalone"
 _STANDALONE_NODE: Final = "node1"
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a client on this machine dials instead
@@ -44,6 +45,7 @@ class NodeConfig:
     port: int
     data_dir: Path | None
     log_level: str
+    new_cluster: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def load(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         port=port,
         data_dir=Path(data_dir.value) if data_dir else None,
         log_level=_log_level(given["log-level"] or _Setting("--log-level", "warning")),
+        new_cluster=_new_cluster(options, variables),
     )
 
 
@@ -84,7 +87,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="lockmanager-node", description="Run one lock node.", allow_abbrev=False)
     for name, text in _HELP.items():
         parser.add_argument(f"--{name}", help=f"{text} [{_variable(name)}]")
+    parser.add_argument(
+        f"--{_NEW_CLUSTER}",
+        action="store_true",
+        help="do not ask the other nodes what is held: your word that nothing is. For a first start without all of them"
+        f" [{_variable(_NEW_CLUSTER)}=1]",
+    )
     return parser
+
+
+def _new_cluster(options: Mapping[str, object], environ: Mapping[str, str]) -> bool:
+    value = environ.get(_variable(_NEW_CLUSTER), "")
+    if value not in ("", "0", "1"):
+        raise ConfigError(f"{_variable(_NEW_CLUSTER)} is {value!r}; write 1, or 0 to leave it")
+    return bool(options["new_cluster"]) or value == "1"
 
 
 def _variable(name: str) -> str:

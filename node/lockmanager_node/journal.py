@@ -1,25 +1,214 @@
 """Where decisions wait until they are durable, before they are told to anybody.
 
-The service hands over what it wants to say once per tick. A journal that writes to disk calls back after its
-commit is synced; the one here keeps everything in memory and lets the answers out at once.
+Once per event-loop tick the service writes what changed and asks to be called when all of it is synced. The journal on
+disk commits in a thread of its own: what is written while one commit runs shares the next. Whatever gives or extends
+waits for its commit; the end of a lease is in the same stream, in order, and nobody waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final, Protocol
+
+from .records import Changes, Kept
+from .store import Batch, Store
+
+log = logging.getLogger("lockmanager_node")
+
+CLOSE_DEADLINE: Final = 5.0
+"""Seconds the thread may take to end."""
+
+Then = Callable[[], None]
 
 
 class Journal(Protocol):
-    """What the service asks of a journal."""
+    """What the service asks of a journal. All calls come from one thread and return at once."""
 
-    def sync(self, then: Callable[[], None]) -> None:
-        """Make what was decided so far durable, then call `then` on the event loop."""
+    @property
+    def busy(self) -> bool:
+        """Whether something written is not durable yet."""
+        ...
+
+    def write(self, changes: Changes) -> None:
+        """Take what changed into the next commit."""
+        ...
+
+    def note(self, key: str, value: str) -> None:
+        """Take something the node must remember of its own life into the next commit."""
+        ...
+
+    def sync(self, then: Then) -> None:
+        """Call `then` on the event loop when everything written so far is durable; at once if it is."""
         ...
 
 
 class MemoryJournal:
     """Remembers nothing: a node that stops forgets its leases."""
 
-    def sync(self, then: Callable[[], None]) -> None:
+    busy = False
+
+    def write(self, changes: Changes) -> None:
+        pass
+
+    def note(self, key: str, value: str) -> None:
+        pass
+
+    def sync(self, then: Then) -> None:
         then()
+
+
+@dataclass(slots=True)
+class _Commit:
+    """One transaction, and who waits for it."""
+
+    batch: Batch = field(default_factory=Batch)
+    waiting: list[Then] = field(default_factory=list)
+
+
+class DiskJournal:
+    """The journal of one node on disk. `about` is what it knew of the node when it was opened.
+
+    After a write or a sync has failed nobody who waits is called any more, and `on_failure` is, once.
+    """
+
+    def __init__(self, directory: Path, about: Mapping[str, str]) -> None:
+        """Open it; blocks, and raises JournalRefused."""
+        self.statistics = Statistics()
+        self.on_failure: Callable[[str], None] = lambda _reason: None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._next = _Commit()
+        self._running: _Commit | None = None
+        self._fence_floor = 0
+        self._failed = False
+        self._abandoned = False
+        self._orders: SimpleQueue[Batch | None] = SimpleQueue()
+        opened: Future[Store] = Future()
+        self._thread = threading.Thread(
+            target=self._work, args=(opened, directory, dict(about)), name="lockmanager journal", daemon=True
+        )
+        self._thread.start()
+        store = opened.result()
+        self.path = store.path
+        self.about: Mapping[str, str] = store.about
+        self.take_kept: Callable[[], Kept] = store.take_kept
+        self._fence_floor = store.fence_floor
+
+    # On the event loop
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say which event loop writes and is called back."""
+        self._loop = loop
+
+    @property
+    def busy(self) -> bool:
+        return self._running is not None or bool(self._next.batch)
+
+    def write(self, changes: Changes) -> None:
+        batch = self._next.batch
+        batch.records.update(changes.records)
+        if changes.fence_floor > self._fence_floor:
+            self._fence_floor = batch.fence_floor = changes.fence_floor
+        self._begin()
+
+    def note(self, key: str, value: str) -> None:
+        self._next.batch.notes[key] = value
+        self._begin()
+
+    def sync(self, then: Then) -> None:
+        if self._next.batch or self._failed:
+            self._next.waiting.append(then)
+        elif self._running is not None:
+            self._running.waiting.append(then)
+        else:
+            then()
+
+    def _begin(self) -> None:
+        if self._running is None and self._next.batch and not self._failed:
+            self._running, self._next = self._next, _Commit()
+            self._orders.put(self._running.batch)
+
+    def _committed(self) -> None:
+        done, self._running = self._running, None
+        self._begin()
+        if done is not None:
+            for then in done.waiting:
+                then()
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed:
+            self._failed = True
+            self.on_failure(reason)
+
+    async def close(self) -> None:
+        """Write what is still to be written, and close the file. Idempotent."""
+        while self.busy and not self._failed:
+            synced = asyncio.Event()
+            self.sync(synced.set)
+            try:
+                async with asyncio.timeout(CLOSE_DEADLINE):
+                    await synced.wait()
+            except TimeoutError:
+                log.warning("journal_slow path=%s hint=%s", self.path, "its last commit did not end; left as it is")
+                break
+        await self._end()
+
+    async def abandon(self) -> None:
+        """End as a crash would: what was not handed to the disk is lost."""
+        self._abandoned = self._failed = True
+        await self._end()
+
+    async def _end(self) -> None:
+        self._orders.put(None)
+        await asyncio.to_thread(self._thread.join, CLOSE_DEADLINE)
+        self._loop = None
+
+    # In the thread
+
+    def _work(self, opened: Future[Store], directory: Path, about: Mapping[str, str]) -> None:
+        try:
+            store = Store(directory, about)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the journal is opened
+            opened.set_exception(error)
+            return
+        opened.set_result(store)
+        try:
+            self._commit_all(store)
+        except (sqlite3.Error, OSError) as error:
+            reason = f"the journal {store.path} cannot be written: {error}"
+            store.abandon()
+            self._call(lambda: self._fail(reason))
+
+    def _commit_all(self, store: Store) -> None:
+        while (batch := self._orders.get()) is not None and not self._abandoned:
+            store.commit(batch)
+            self.statistics.commits += 1
+            self.statistics.rows += len(batch.records)
+            self._call(self._committed)
+            store.tidy(idle=self._orders.empty())
+        if self._abandoned:
+            store.abandon()
+        else:
+            store.close()
+
+    def _call(self, then: Then) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(then)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """How many transactions were committed since the journal was opened, and how many rows they held in all."""
+
+    commits: int = 0
+    rows: int = 0

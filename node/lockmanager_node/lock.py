@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
-from lockmanager.wire import GrantId, Holder, Mode, Token, token_hash
+from lockmanager.wire import GrantId, Holder, Mode, Token, short_hash, token_digest
 
 from .line import Key, Line, Waiter
 
@@ -26,28 +26,75 @@ class Event(StrEnum):
     EXPIRED = auto()
     YIELDED = auto()
     REVOKED = auto()
+    ADOPTED = auto()
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A grant that stands until its deadline (microseconds of the node's clock)."""
+    """A grant that stands until its deadline (microseconds of the node's clock).
+
+    `full_ttl` is the longest ttl it was ever granted or renewed for: what it may still be relied on elsewhere.
+    """
 
     waiter: Waiter
     grant_id: GrantId
     fence: int
     deadline: int
+    full_ttl: int = 0
     revoked: bool = False
     inquired_for: set[Token] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        self.full_ttl = max(self.full_ttl, self.waiter.ttl)
+
+    @property
+    def number(self) -> int:
+        """What tells it from all other leases of this node, restarts included."""
+        return self.grant_id[1]
+
+    @property
+    def digest(self) -> str:
+        """The digest of its token."""
+        return token_digest(self.waiter.token)
+
+
+@dataclass(slots=True, eq=False)
+class Adopted(Lease):
+    """A lease other nodes told of after this one forgot it: it keeps others out until it is released or its deadline.
+
+    Its token is not known before its owner speaks, only the digest. Two that exclude each other may stand together:
+    at most one of them can be relied on, and this node cannot tell which.
+    """
+
+    told_digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        return self.told_digest
+
+
+_NONE_ADOPTED: Final[dict[str, Adopted]] = {}
+"""Shared by all locks that have none; never written to."""
 
 
 class Lock:
     """The state of one name in one space."""
 
-    __slots__ = ("_inquired_head", "idle_since", "key", "last_exclusive_fence", "last_fence", "leases", "line")
+    __slots__ = (
+        "_inquired_head",
+        "adopted",
+        "idle_since",
+        "key",
+        "last_exclusive_fence",
+        "last_fence",
+        "leases",
+        "line",
+    )
 
     def __init__(self, key: Key, fence_floor: int) -> None:
         self.key = key
         self.leases: dict[Token, Lease] = {}
+        self.adopted = _NONE_ADOPTED
         self.line = Line()
         self.last_exclusive_fence = fence_floor
         self.last_fence = fence_floor
@@ -57,17 +104,35 @@ class Lock:
     @property
     def idle(self) -> bool:
         """Whether nobody holds the lock or waits for it."""
-        return not self.leases and not self.line
+        return not self.leases and not self.line and not self.adopted
+
+    @property
+    def all_leases(self) -> list[Lease]:
+        """Every lease that stands, those told of by other nodes last."""
+        return [*self.leases.values(), *self.adopted.values()]
 
     def next_to_grant(self) -> Waiter | None:
-        """Return the head of the line if it is compatible with every lease."""
+        """Return the head of the line if it is compatible with every lease; what was adopted of its own is none."""
         head = self.line.head
-        return head if head is not None and self._admits(head.mode) else None
+        return head if head is not None and self._admits(head) else None
 
-    def _admits(self, mode: Mode) -> bool:
+    def _admits(self, waiter: Waiter) -> bool:
+        if self.adopted and not self._admits_beside_adopted(waiter):
+            return False
         if not self.leases:
             return True
-        return mode is Mode.SHARED and next(iter(self.leases.values())).waiter.mode is Mode.SHARED
+        return waiter.mode is Mode.SHARED and next(iter(self.leases.values())).waiter.mode is Mode.SHARED
+
+    def _admits_beside_adopted(self, waiter: Waiter) -> bool:
+        own = token_digest(waiter.token)
+        others = (lease.waiter.mode for digest, lease in self.adopted.items() if digest != own)
+        return all(Mode.EXCLUSIVE not in (mode, waiter.mode) for mode in others)
+
+    def adopt(self, lease: Adopted) -> None:
+        """Let a lease that other nodes told of stand here."""
+        if not self.adopted:
+            self.adopted = {}
+        self.adopted[lease.digest] = lease
 
     def fence_for(self, waiter: Waiter) -> int:
         """Return the fence of a new grant: above every holder the waiter must come after."""
@@ -87,8 +152,8 @@ class Lock:
 
     def holders(self) -> list[Holder]:
         """Return who holds the lock, fit to be shown to others: of many readers the first few."""
-        shown = islice(self.leases.items(), HOLDERS_SHOWN)
-        return [Holder(lease.waiter.label, token_hash(token), lease.waiter.mode) for token, lease in shown]
+        shown = islice(chain(self.leases.values(), self.adopted.values()), HOLDERS_SHOWN)
+        return [Holder(lease.waiter.label, short_hash(lease.digest), lease.waiter.mode) for lease in shown]
 
     def inquiries(self) -> list[Lease]:
         """Return the leases to inquire after because the head of the line came before them, once per pair.

@@ -1,18 +1,205 @@
-"""Whether this node may grant yet, after it was started. A node in memory serves at once."""
+"""When a node that may have forgotten grants may grant again. Pure; `now` is an argument.
+
+A node without a journal to go by asks its peers first. Where every one of them has never granted anything and has
+never met an earlier incarnation of this node, the cluster is new and the node serves at once. Otherwise grants of
+its earlier life may still be under way to a majority: it stays silent for as long as such a grant can last, then reads
+what is held from so many peers that no majority with its earlier self in it goes unseen, and adopts it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
 
+import msgspec
+
+from lockmanager.durations import MICROSECONDS, seconds
+from lockmanager.topology import Cluster
 from lockmanager.wire import State
+
+from .records import Adoption
+
+SILENCE: Final = 30 * MICROSECONDS
+"""The longest a grant may exist before it stands on a majority, in microseconds: coordinators first ask for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What `/readyz` and the welcome of a session say."""
+    """What `/readyz` and the welcome of a session say; `remaining` is for how much longer at least, in microseconds."""
 
     state: State
     reason: str = ""
+    remaining: int = 0
 
 
-SERVING = Readiness(State.SERVING)
+SERVING: Final = Readiness(State.SERVING)
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one node tells another that rejoins.
+
+    `never`: it has never granted anything, nor answered an earlier incarnation of the one who asks. `fence` is its
+    largest. `after` asks for the next page of leases; None on the last.
+    """
+
+    node: str
+    fingerprint: str
+    recovering: bool
+    never: bool
+    fence: int
+    leases: list[Adoption]
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The silence may end: adopt these leases, and let fences exceed the floor."""
+
+    adoptions: list[Adoption]
+    fence_floor: int
+    new_cluster: bool
+
+
+class Past:
+    """Which incarnation of each peer asked this node first: the one that has no past here."""
+
+    def __init__(self, first: dict[str, int] | None = None) -> None:
+        self._first = dict(first or {})
+
+    def is_unknown(self, node: str) -> bool:
+        """Whether no incarnation of this node has asked so far."""
+        return node not in self._first
+
+    def note(self, node: str, incarnation: int) -> None:
+        """Remember the first incarnation that asked."""
+        self._first.setdefault(node, incarnation)
+
+    def knows_earlier(self, node: str, incarnation: int) -> bool:
+        """Say whether an earlier incarnation of this node was answered."""
+        return self._first.get(node, incarnation) != incarnation
+
+
+@dataclass(slots=True)
+class _Peer:
+    """What is known of one peer."""
+
+    never: bool = False
+    recovering: bool = False
+    has_asked: bool = False
+    said: str = "not asked yet"
+    fence: int = 0
+    leases: list[Adoption] | None = None
+
+
+def answers_needed(cluster: Cluster) -> int:
+    """Return how many peers must tell what they hold.
+
+    A lease stands on a majority of its nodes; without this one it stands on at least a majority less one of the
+    others, and so many answers always meet it. Where one node alone decides, its peers know nothing.
+    """
+    return len(cluster.nodes) - cluster.majority + 1 if cluster.majority > 1 else 0
+
+
+@dataclass(slots=True)
+class Rejoin:
+    """The silence of one node, from its start to its verdict; instants in microseconds of its own clock.
+
+    `said_to_be_new` is the operator's word that nothing is held anywhere.
+    """
+
+    peers: Iterable[str]
+    needed: int
+    began: int
+    silence: int = SILENCE
+    said_to_be_new: bool = False
+    _peers: dict[str, _Peer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._peers = {peer: _Peer() for peer in self.peers}
+
+    # Events
+
+    def on_report(self, report: Report, asked_at: int) -> None:
+        """Take what a peer told when it was asked at that instant, all of its pages put together."""
+        peer = self._peers[report.node]
+        peer.recovering, peer.said = report.recovering, _saying(report)
+        # A word once given stays true: it was given after this life began, so no earlier one is behind what follows.
+        peer.never = peer.never or report.never
+        if not report.recovering and asked_at >= self.silence_ends:
+            peer.fence, peer.leases = report.fence, report.leases
+
+    def on_no_report(self, node: str, cause: str) -> None:
+        """Note why a peer did not tell anything."""
+        self._peers[node].said = cause
+
+    def on_asked(self, node: str) -> None:
+        """Note that a peer asked us: it has our word that we have never granted anything."""
+        if node in self._peers:
+            self._peers[node].has_asked = True
+
+    # Questions
+
+    @property
+    def silence_ends(self) -> int:
+        """From when on leases are read."""
+        return self.began + self.silence
+
+    def to_ask(self) -> list[str]:
+        """Return the peers whose leases are not known yet."""
+        return [name for name, peer in self._peers.items() if peer.leases is None]
+
+    def verdict(self, now: int, wall: int) -> Verdict | None:
+        """Return how the silence ends, or None while it must last. `wall` is this node's wall clock."""
+        if self.said_to_be_new:
+            return Verdict([], wall, new_cluster=True)
+        if self._is_new():
+            return Verdict([], 0, new_cluster=True)
+        told = [peer for peer in self._peers.values() if peer.leases is not None]
+        if now < self.silence_ends or len(told) < self.needed:
+            return None
+        leases = _merged(lease for peer in told for lease in peer.leases or ())
+        return Verdict(leases, max([wall, *(peer.fence for peer in told)]), new_cluster=False)
+
+    def _is_new(self) -> bool:
+        """Whether all peers said so, and those who rejoin too have our word that nothing was granted here.
+
+        Whoever serves without having given that word would grant before the others asked, and make them silent.
+        """
+        return all(peer.never and (peer.has_asked or not peer.recovering) for peer in self._peers.values())
+
+    def readiness(self, now: int) -> Readiness:
+        """Return why the node is silent, and for how much longer at least."""
+        remaining = max(0, self.silence_ends - now)
+        peers = "; ".join(f"{name}: {peer.said}" for name, peer in self._peers.items())
+        if remaining:
+            reason = (
+                "this node recovers: it has no journal of an earlier life, and unless every peer says that the "
+                f"cluster is new it stays silent for {seconds(remaining):.1f} s more ({peers})"
+            )
+        else:
+            told = sum(peer.leases is not None for peer in self._peers.values())
+            reason = (
+                f"this node recovers: it must learn from {self.needed} peers what is held, and has learnt it "
+                f"from {told} ({peers}); start those nodes, or start this one with --new-cluster if nothing can be held"
+            )
+        return Readiness(State.RECOVERING, reason, remaining)
+
+
+def _saying(report: Report) -> str:
+    if report.recovering:
+        return "it recovers too" if report.never else "it recovers too, and says the cluster is not new"
+    return "it has never granted anything" if report.never else "it says the cluster is not new"
+
+
+def _merged(leases: Iterable[Adoption]) -> list[Adoption]:
+    """Let each token stand once, with the most that anybody told of it."""
+    found: dict[str, Adoption] = {}
+    for lease in leases:
+        known = found.get(lease.digest)
+        if known is not None:
+            fence, ttl = max(lease.fence, known.fence), max(lease.ttl, known.ttl)
+            revoked = lease.revoked or known.revoked
+            lease = msgspec.structs.replace(lease, fence=fence, ttl=ttl, revoked=revoked)
+        found[lease.digest] = lease
+    return list(found.values())

@@ -1,41 +1,34 @@
 """The single owner of the lock table: stamps `now`, applies requests in order, and delivers the answers.
 
 Sessions and HTTP requests hand their requests in here; everything that is to be said in one event-loop tick
-leaves in one flush, one frame per session. No rule is decided here and no byte is parsed here.
+leaves in one flush, one frame per session, after the journal was given what changed. No rule is decided here and no
+byte is parsed here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from lockmanager.clock import Clock
 from lockmanager.durations import MICROSECONDS, seconds
-from lockmanager.wire import (
-    Acquire,
-    Answer,
-    DownFrame,
-    DownMessage,
-    Hello,
-    Rejected,
-    State,
-    UpFrame,
-    Yield,
-    encode_within_limit,
-)
+from lockmanager.wire import Acquire, State, Yield
 
 from .journal import Journal, MemoryJournal
-from .limits import check_session_space
 from .line import Key, Owner
 from .lock import Event, Lease
+from .records import Adoption
 from .recovery import SERVING, Readiness
+from .sessions import Peer, Recipient, Session, SessionTaken
 from .silence import SilenceWatch
 from .table import Outbox, Request, Table
 
 log = logging.getLogger("lockmanager_node")
+
+DURABLE_DEADLINE: Final = 10.0
+"""Seconds an HTTP answer may wait for the journal."""
 
 
 def log_event(event: Event, lease: Lease) -> None:
@@ -53,114 +46,33 @@ def log_event(event: Event, lease: Lease) -> None:
         )
 
 
-class Recipient(Protocol):
-    """Somebody answers are addressed to."""
-
-    def deliver(self, answer: Answer) -> None:
-        """Take one answer; called in the order of the decisions."""
-        ...
-
-    def close(self, reason: str) -> None:
-        """Learn that no further answer will come. Idempotent."""
-        ...
-
-
-class SessionTaken(Exception):
-    """The session id belongs to a session that another key opened."""
-
-
-class Session:
-    """One coordinator's connection as the service sees it: an outbox and the echo anchor of what is in it."""
-
-    def __init__(self, service: Service, peer: Peer, sent: int) -> None:
-        self.peer = peer
-        self.open = True
-        self._service = service
-        self._sent = sent
-        self._echo: int | None = None
-        self._outbox: list[DownMessage] = []
-
-    def receive(self, frame: UpFrame) -> None:
-        """Apply one frame of requests; its `sent` anchors every decision made for this session from now on."""
-        if not self.open:
-            return
-        self._sent = frame.sent
-        self._service.heard(self.peer.owner)
-        for request in frame.messages:
-            if isinstance(request, Hello):
-                self.close("a second hello in one session")
-                return
-            self._apply(request)
-        self._anchor()
-
-    def _apply(self, request: Request) -> None:
-        excess = check_session_space(request.space) if isinstance(request, Acquire) else None
-        if excess is not None:
-            self.deliver(Rejected(request.token, excess.code, excess.detail))
-        else:
-            self._service.handle(self.peer.owner, request)
-
-    def deliver(self, answer: Answer) -> None:
-        self._outbox.append(answer)
-        self._anchor()
-
-    def _anchor(self) -> None:
-        """Let the next frame rest on the newest `sent`, unless something older already waits in it."""
-        if self._echo is None:
-            self._echo = self._sent
-            self._service.wants_flush(self)
-
-    def cut_frame(self, largest_ticket: int) -> DownFrame | None:
-        """Take everything that waits as one frame; an empty one answers a heartbeat."""
-        if self._echo is None:
-            return None
-        frame = DownFrame(self._echo, largest_ticket, self._outbox)
-        self._outbox, self._echo = [], None
-        return frame
-
-    def send(self, frame: DownFrame) -> None:
-        """Send a frame, unless the session has ended meanwhile."""
-        if self.open:
-            for data in encode_within_limit(frame):
-                self.peer.send(data)
-
-    def close(self, reason: str) -> None:
-        if self.open:
-            self.open = False
-            self.peer.close(reason)
-
-
-def _send_all(cut: list[tuple[Session, DownFrame | None]]) -> None:
-    for session, frame in cut:
-        if frame is not None:
-            session.send(frame)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The far end of a session: who it is, and how to send to it and close it without waiting."""
-
-    owner: Owner = field(repr=False)
-    label: str
-    key_id: str | None
-    send: Callable[[bytes], None]
-    close: Callable[[str], None]
-
-
 class Service:
     """Owns the table, the sessions and the one timer of a node. Runs in one event loop; needs no locks."""
 
     def __init__(self, table: Table, clock: Clock, *, journal: Journal | None = None) -> None:
         self.table = table
-        self.readiness: Readiness = SERVING
+        self._readiness: Callable[[], Readiness] = lambda: SERVING
         self._clock = clock
         self._journal = journal or MemoryJournal()
         self._recipients: dict[Owner, Recipient] = {}
         self._dirty: list[Session] = []
+        self._flush_due = False
+        self._drained = asyncio.Event()
         self._silence = SilenceWatch(table.shortest_waiting_ttl)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._stopped = False
+        self._failed = False
+        self._awaited: set[asyncio.Event] = set()
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether this node may grant by now, and if not, why."""
+        return self._readiness()
+
+    @readiness.setter
+    def readiness(self, readiness: Readiness) -> None:
+        self._readiness = lambda: readiness
 
     @property
     def ready(self) -> bool:
@@ -204,9 +116,8 @@ class Service:
 
     def wants_flush(self, session: Session) -> None:
         """Send what the session has to say at the end of this tick."""
-        if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._end_of_tick)
         self._dirty.append(session)
+        self._flush_soon()
 
     # Requests
 
@@ -217,55 +128,133 @@ class Service:
     def unregister(self, owner: Owner) -> None:
         """Deliver to `owner` no longer, and take it out of every line."""
         self._recipients.pop(owner, None)
-        self._deliver(self.table.end_session(owner, self._clock.now()))
-        self._arm()
+        if not self._stopped:
+            self._act(self.table.end_session(owner, self._clock.now()))
 
     def handle(self, owner: Owner, request: Request) -> None:
-        """Decide one request now; the answers are delivered before this returns."""
+        """Decide one request now; the answers are delivered before this returns. A node that stops decides nothing."""
+        if self._stopped:
+            return
         now = self._clock.now()
-        self._deliver(self.table.handle(owner, request, now, self._clock.wall()))
+        outbox = self.table.handle(owner, request, now, self._clock.wall())
         if isinstance(request, Acquire | Yield) and (ttl := self.table.waiting_ttl(request.token)) is not None:
             self._silence.waits(owner, ttl, now)
-        self._arm()
+        self._act(outbox)
 
     def revoke(self, key: Key, *, force: bool) -> int:
         """End the leases of a lock for an operator; returns how many there were."""
         count, outbox = self.table.revoke(key, self._clock.now(), force=force)
         log.warning("lock_revoked space=%s name=%r force=%s leases=%d", key[0].name.lower(), key[1], force, count)
-        self._deliver(outbox)
-        self._arm()
+        self._act(outbox)
         return count
 
     def expire(self) -> None:
         """Do what is due, so that a reader of the table sees no lease past its deadline."""
+        if self._stopped:
+            return
         now = self._clock.now()
-        self._deliver(self.table.expire(now))
+        self._act(self.table.expire(now))
         for owner in self._silence.overdue(now):
             self._drop_silent(owner)
 
-    def stop(self) -> None:
-        """Grant no more, tell every session to go elsewhere, and close it. Idempotent."""
+    # Life
+
+    def start(self) -> None:
+        """Take up what the journal knew: wake up at its deadlines, and write what a new boot changed."""
+        self._act([])
+
+    def be_silent(self, readiness: Callable[[], Readiness]) -> None:
+        """Grant nothing and deny nothing until `serve`; `readiness` says why."""
+        self.table.silent = True
+        self._readiness = readiness
+
+    def serve(self, adoptions: Iterable[Adoption], fence_floor: int) -> None:
+        """End the silence of a node that may have forgotten grants."""
+        self._act(self.table.serve(adoptions, fence_floor, self._clock.now()))
+        self.readiness = SERVING
+
+    def stop(self, reason: str = "this node is stopping") -> None:
+        """Grant no more; when what was decided is durable, send every session elsewhere and close it. Idempotent."""
+        if self._stopped:
+            return
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         self._end_of_tick()
+        self._journal.sync(lambda: self._close_all(reason))
+
+    def fail(self, reason: str) -> None:
+        """Close everything at once: what waits for the journal will never be said."""
+        self._stopped = self._failed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._close_all(reason)
+        for synced in self._awaited:
+            synced.set()
+
+    def _close_all(self, reason: str) -> None:
         for recipient in list(self._recipients.values()):
-            recipient.close("this node is stopping")
+            recipient.close(reason)
         self._recipients.clear()
+        self._drained.set()
+
+    async def drained(self, timeout: float) -> None:
+        """Wait until a stop has closed everything; after `timeout` seconds it is closed as it is."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._drained.wait()
+        except TimeoutError:
+            self._close_all("this node is stopping, and its journal is slow")
 
     # Delivery
 
-    def _deliver(self, outbox: Outbox) -> None:
+    def _act(self, outbox: Outbox) -> None:
+        """Deliver what was decided, let the journal have what changed, and wake up for what is due next."""
         for owner, answer in outbox:
             recipient = self._recipients.get(owner)
             if recipient is not None:
                 recipient.deliver(answer)
+        if self.table.changed:
+            self._flush_soon()
+        self._arm()
+
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self._end_of_tick)
 
     def _end_of_tick(self) -> None:
         """Cut the frames before the journal syncs: what is decided during the commit waits for the next one."""
+        self._flush_due = False
+        self._write()
         dirty, self._dirty = self._dirty, []
-        cut = [(session, session.cut_frame(self.table.largest_ticket)) for session in dirty]
-        self._journal.sync(lambda: _send_all(cut))
+        for session in dirty:
+            session.flush(self.table.largest_ticket)
+
+    def _write(self) -> None:
+        if self.table.changed:
+            self._journal.write(self.table.take_changes())
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        """Call `then` when everything decided so far is durable."""
+        self._write()
+        self._journal.sync(then)
+
+    async def durable(self) -> bool:
+        """Wait until everything decided so far is durable; False when the journal failed or takes too long."""
+        if not (self.table.changed or self._journal.busy):
+            return True
+        synced = asyncio.Event()
+        self.when_durable(synced.set)
+        self._awaited.add(synced)
+        try:
+            async with asyncio.timeout(DURABLE_DEADLINE):
+                await synced.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._awaited.discard(synced)
+        return not self._failed
 
     def _drop_silent(self, owner: Owner) -> None:
         recipient = self._recipients.get(owner)

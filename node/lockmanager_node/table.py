@@ -13,11 +13,8 @@ What must not come in: clocks, sockets, files, randomness, logging.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable
 
-from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import (
     Acquire,
     Answer,
@@ -27,6 +24,7 @@ from lockmanager.wire import (
     Queued,
     Raise,
     Raised,
+    Recovering,
     Refused,
     Rejected,
     Release,
@@ -39,87 +37,24 @@ from lockmanager.wire import (
     Yield,
 )
 
-from .deadlines import DeadlineQueue
-from .limits import Excess, Limits, check_acquire, check_fence, check_ttl
+from .books import IDLE_BEFORE_FORGOTTEN, Books, Revocation
+from .limits import Excess, check_acquire, check_fence, check_ttl
 from .line import Key, Owner, Waiter
-from .lock import Event, Lease, Lock
-
-IDLE_BEFORE_FORGOTTEN: Final = 60 * MICROSECONDS
+from .lock import Adopted, Event, Lease, Lock
+from .records import Adoption
 
 Request = Acquire | Yield | Raise | Renew | Release
 Outbox = list[tuple[Owner, Answer]]
 """What to tell whom, in order."""
 
 
-@dataclass(slots=True, eq=False)
-class _Revocation:
-    """A token whose lease was ended by force, remembered until its ttl has passed."""
+class Table(Books):
+    """All locks of one node. One owner calls it, one request at a time, with a `now` that never goes back.
 
-    token: Token = field(repr=False)
+    `silent` is a node that may have forgotten grants: it grants nothing and denies nothing, until `serve`.
+    """
 
-
-class Table:
-    """All locks of one node. One owner calls it, one request at a time, with a `now` that never goes back."""
-
-    def __init__(
-        self,
-        incarnation: int,
-        limits: Limits | None = None,
-        fence_floor: int = 0,
-        tell: Callable[[Event, Lease], None] = lambda _event, _lease: None,
-    ) -> None:
-        self._tell = tell
-        self.limits = limits or Limits()
-        self.fence_floor = fence_floor
-        self.largest_ticket = fence_floor
-        self._incarnation = incarnation
-        self._grants = 0
-        self._locks: dict[Key, Lock] = {}
-        self._leases: dict[Token, Lease] = {}
-        self._waiters: dict[Token, Waiter] = {}
-        self._waiting: dict[Owner, set[Waiter]] = {}
-        self._revoked: dict[Token, _Revocation] = {}
-        self._deadlines: DeadlineQueue[Lease | Lock | _Revocation] = DeadlineQueue()
-
-    # Questions
-
-    @property
-    def locks(self) -> dict[Key, Lock]:
-        """The locks by key, to read."""
-        return self._locks
-
-    @property
-    def lease_count(self) -> int:
-        """How many leases stand."""
-        return len(self._leases)
-
-    @property
-    def waiter_count(self) -> int:
-        """How many waiters stand in all lines."""
-        return len(self._waiters)
-
-    def lease(self, token: Token) -> Lease | None:
-        """Return the lease this token owns."""
-        return self._leases.get(token)
-
-    def key_of(self, token: Token) -> Key | None:
-        """Return the lock this token holds or waits for."""
-        known = self._find(token)
-        return known.key if known is not None else None
-
-    def waiting_ttl(self, token: Token) -> int | None:
-        """Return the ttl this token waits for, or None when it does not stand in a line."""
-        waiter = self._waiters.get(token)
-        return waiter.ttl if waiter is not None else None
-
-    def shortest_waiting_ttl(self, owner: Owner) -> int | None:
-        """Return the shortest ttl among the owner's waiters, or None when it waits for nothing."""
-        waiting = self._waiting.get(owner)
-        return min(waiter.ttl for waiter in waiting) if waiting else None
-
-    def next_deadline(self) -> int | None:
-        """Return when `expire` has something to do next."""
-        return self._deadlines.next()
+    silent = False
 
     # Requests
 
@@ -160,9 +95,10 @@ class Table:
         """
         outbox = self.expire(now)
         lock = self._locks.get(key)
-        leases = list(lock.leases.values()) if lock is not None else []
+        leases = lock.all_leases if lock is not None else []
         for lease in leases:
             lease.revoked = True
+            self._note_change(lease)
             outbox.append((lease.waiter.owner, Revoked(lease.waiter.token)))
         if force and lock is not None and leases:
             self._end_by_force(lock, leases, now, outbox)
@@ -178,15 +114,31 @@ class Table:
                     self._settle(self._locks[due.waiter.key], now, outbox)
                 case Lock():
                     self._forget_if_idle(due, now)
-                case _:
-                    del self._revoked[due.token]
+                case Revocation():
+                    self._forget_revoked(due)
+        return outbox
+
+    def serve(self, adoptions: Iterable[Adoption], fence_floor: int, now: int) -> Outbox:
+        """End the silence: let what other nodes told stand for its full ttl, and grant what can be granted.
+
+        Every fence from now on exceeds `fence_floor`.
+        """
+        outbox = self.expire(now)
+        self._lift_floor(fence_floor)
+        for adoption in adoptions:
+            self._adopt(adoption, now)
+        self.silent = False
+        for lock in self._locks.values():
+            self._settle(lock, now, outbox)
+            holders = lock.holders()
+            outbox += [(waiter.owner, Queued(waiter.token, holders)) for waiter in lock.line]
         return outbox
 
     # Rules
 
     def _acquire(self, owner: Owner, request: Acquire, now: int, wall: int, outbox: Outbox) -> None:
         token = request.token
-        if token in self._revoked:
+        if self._is_revoked(token):
             outbox.append((owner, Revoked(token)))
         elif (known := self._find(token)) is not None:
             self._acquire_again(owner, known, request, now, outbox)
@@ -199,9 +151,7 @@ class Table:
         key = (request.space, request.name)
         self.largest_ticket = max(self.largest_ticket, request.ticket)
         waiter = Waiter(request.token, key, owner, request.label, request.ticket, request.ttl, request.mode)
-        lock = self._locks.get(key)
-        if lock is None:
-            lock = self._locks[key] = Lock(key, self.fence_floor)
+        lock = self._lock(key)
         self._join_line(lock, waiter)
         self._grant_while_possible(lock, now, outbox)
         if waiter.token in self._waiters:
@@ -228,12 +178,12 @@ class Table:
                 outbox.append((owner, Inquire(known.token, lease.grant_id)))
 
     def _answer_waiter(self, lock: Lock, waiter: Waiter, outbox: Outbox, *, wait: bool) -> None:
-        holders = lock.holders()
-        if wait:
-            outbox.append((waiter.owner, Queued(waiter.token, holders)))
-        else:
+        if not wait:
             self._leave_line(waiter)
-            outbox.append((waiter.owner, Refused(waiter.token, holders)))
+        if self.silent:
+            outbox.append((waiter.owner, Recovering(waiter.token)))
+        else:
+            outbox.append((waiter.owner, (Queued if wait else Refused)(waiter.token, lock.holders())))
 
     def _crowded(self, owner: Owner, request: Acquire) -> Excess | None:
         if len(self._leases) + len(self._waiters) >= self.limits.leases:
@@ -246,35 +196,38 @@ class Table:
         return None
 
     def _release(self, owner: Owner, token: Token, now: int, outbox: Outbox) -> None:
-        if (lease := self._leases.get(token)) is not None:
+        known = self._find(token)
+        if token in self._waiters:
+            self._leave_line(self._waiters[token])
+        if (lease := self.lease(token)) is not None:
+            known = lease.waiter
             self._drop_lease(lease, Event.RELEASED)
-            self._settle(self._locks[lease.waiter.key], now, outbox)
-        elif (waiter := self._waiters.get(token)) is not None:
-            self._leave_line(waiter)
-            self._settle(self._locks[waiter.key], now, outbox)
+        if known is not None:
+            self._settle(self._locks[known.key], now, outbox)
         outbox.append((owner, Released(token)))
 
     def _renew(self, owner: Owner, request: Renew, now: int, outbox: Outbox) -> None:
         token = request.token
-        lease = self._leases.get(token)
-        if token in self._revoked or (lease is not None and lease.revoked):
+        lease = self._standing(token)
+        if self._is_revoked(token) or (lease is not None and lease.revoked):
             outbox.append((owner, Revoked(token)))
         elif (excess := check_ttl(request.ttl, self.limits)) is not None:
             outbox.append((owner, Rejected(token, excess.code, excess.detail)))
-        elif lease is not None:
-            lease.deadline = max(lease.deadline, now + request.ttl)
-            self._deadlines.set(lease, lease.deadline)
+        elif lease is None:
+            self._lost_unless_known(owner, token, outbox)
+        else:
+            lease.waiter.owner, lease.waiter.token = owner, token
+            lease.full_ttl = max(lease.full_ttl, request.ttl)
+            self._keep_until(lease, now + request.ttl)
             outbox.append((owner, Renewed(token, request.ttl)))
-        elif token not in self._waiters:
-            outbox.append((owner, Lost(token)))
 
     def _yield(self, owner: Owner, request: Yield, now: int, outbox: Outbox) -> None:
-        lease = self._leases.get(request.token)
+        lease = self._standing(request.token)
         if lease is None:
             self._lost_unless_known(owner, request.token, outbox)
         elif lease.revoked:
             outbox.append((owner, Revoked(request.token)))
-        elif lease.grant_id == request.grant_id:
+        elif lease.grant_id == request.grant_id and not isinstance(lease, Adopted):
             lock = self._locks[lease.waiter.key]
             self._drop_lease(lease, Event.YIELDED)
             lease.waiter.owner = owner
@@ -282,7 +235,7 @@ class Table:
             self._settle(lock, now, outbox)
 
     def _raise(self, owner: Owner, request: Raise, outbox: Outbox) -> None:
-        lease = self._leases.get(request.token)
+        lease = self._standing(request.token)
         if lease is None:
             self._lost_unless_known(owner, request.token, outbox)
         elif lease.revoked:
@@ -291,22 +244,25 @@ class Table:
             outbox.append((owner, Rejected(request.token, excess.code, excess.detail)))
         else:
             lease.fence = max(lease.fence, request.fence)
+            self._note_change(lease)
             self._note_fence(self._locks[lease.waiter.key], lease)
             outbox.append((owner, Raised(request.token, lease.fence)))
 
+    def _standing(self, token: Token) -> Lease | None:
+        """Return the lease a token speaks for; one that waits speaks for its place, not for what was adopted of it."""
+        return self._leases.get(token) or (None if token in self._waiters else self._adopted_by(token))
+
     def _lost_unless_known(self, owner: Owner, token: Token, outbox: Outbox) -> None:
-        if token in self._revoked:
+        if self._is_revoked(token):
             outbox.append((owner, Revoked(token)))
         elif token not in self._waiters:
-            outbox.append((owner, Lost(token)))
+            outbox.append((owner, Recovering(token) if self.silent else Lost(token)))
 
     def _end_by_force(self, lock: Lock, leases: list[Lease], now: int, outbox: Outbox) -> None:
         for lease in leases:
-            revocation = self._revoked[lease.waiter.token] = _Revocation(lease.waiter.token)
-            self._deadlines.set(revocation, lease.deadline)
             self._drop_lease(lease, Event.REVOKED)
-        lock.pass_all_fences()
-        self.largest_ticket = max(self.largest_ticket, lock.last_fence)
+            self._remember_revoked(lease)
+        self._pass_all_fences(lock)
         self._settle(lock, now, outbox)
 
     # Steps the rules share
@@ -323,65 +279,17 @@ class Table:
                 self._deadlines.set(lock, now + IDLE_BEFORE_FORGOTTEN)
 
     def _grant_while_possible(self, lock: Lock, now: int, outbox: Outbox) -> None:
-        while (waiter := lock.next_to_grant()) is not None:
+        while not self.silent and (waiter := lock.next_to_grant()) is not None:
             self._leave_line(waiter)
-            self._grants += 1
-            grant_id = (self._incarnation, self._grants)
-            lease = Lease(waiter, grant_id, lock.fence_for(waiter), now + waiter.ttl)
-            lock.leases[waiter.token] = self._leases[waiter.token] = lease
-            self._deadlines.set(lease, lease.deadline)
-            self._note_fence(lock, lease)
+            lease = Lease(waiter, self._next_grant_id(), lock.fence_for(waiter), now + waiter.ttl)
+            self._take_over(lock, lease)
+            self._add_lease(lock, lease)
             outbox.append((waiter.owner, self._granted(lease, resent=False)))
             self._tell(Event.GRANTED, lease)
 
     def _granted(self, lease: Lease, *, resent: bool) -> Granted:
         return Granted(lease.waiter.token, lease.grant_id, lease.fence, lease.waiter.ttl, resent)
 
-    def _note_fence(self, lock: Lock, lease: Lease) -> None:
-        lock.note_fence(lease.waiter.mode, lease.fence)
-        self.largest_ticket = max(self.largest_ticket, lease.fence)
-
     def _inquires_in(self, lock: Lock) -> bool:
         """HTTP has no push, so the node's own space is never inquired."""
         return lock.key[0] is not Space.NODE
-
-    def _forget_if_idle(self, lock: Lock, now: int) -> None:
-        if not lock.idle:
-            return
-        if lock.idle_since + IDLE_BEFORE_FORGOTTEN > now:
-            self._deadlines.set(lock, lock.idle_since + IDLE_BEFORE_FORGOTTEN)
-            return
-        self.fence_floor = max(self.fence_floor, lock.last_fence)
-        del self._locks[lock.key]
-
-    def _find(self, token: Token) -> Waiter | None:
-        lease = self._leases.get(token)
-        return lease.waiter if lease is not None else self._waiters.get(token)
-
-    def _join_line(self, lock: Lock, waiter: Waiter) -> None:
-        lock.line.add(waiter)
-        self._waiters[waiter.token] = waiter
-        self._waiting.setdefault(waiter.owner, set()).add(waiter)
-
-    def _leave_line(self, waiter: Waiter) -> None:
-        self._locks[waiter.key].line.remove(waiter)
-        del self._waiters[waiter.token]
-        self._not_waiting(waiter)
-
-    def _not_waiting(self, waiter: Waiter) -> None:
-        waiting = self._waiting[waiter.owner]
-        waiting.discard(waiter)
-        if not waiting:
-            del self._waiting[waiter.owner]
-
-    def _address_to(self, waiter: Waiter, owner: Owner) -> None:
-        if waiter.owner != owner and waiter.token in self._waiters:
-            self._not_waiting(waiter)
-            self._waiting.setdefault(owner, set()).add(waiter)
-        waiter.owner = owner
-
-    def _drop_lease(self, lease: Lease, event: Event) -> None:
-        self._tell(event, lease)
-        self._deadlines.discard(lease)
-        del self._leases[lease.waiter.token]
-        del self._locks[lease.waiter.key].leases[lease.waiter.token]

@@ -28,7 +28,8 @@ from lockmanager.wire import (
     encode,
     token_from,
 )
-from lockmanager_node.service import Peer, Service, Session
+from lockmanager_node.service import Service
+from lockmanager_node.sessions import Peer, Session
 from lockmanager_node.table import Table
 
 

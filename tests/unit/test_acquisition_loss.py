@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lockmanager.acquisition import REJECTED_PAUSE
-from lockmanager.actions import Apart, Failed, Failure, Held, Lost
+from lockmanager.actions import REJECTED_PAUSE, Apart, Failed, Failure, Held, Lost
 from lockmanager.durations import MICROSECONDS, microseconds
 from lockmanager.wire import Acquire, Mode, Release
 from tests.support.acquisition_cases import (

@@ -7,7 +7,7 @@ import pytest
 from lockmanager.actions import Held
 from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import Acquire, Raise, Renew
-from tests.support.acquisition_cases import NOW, TICKET, Case, Kind, bound, each_kind, news, sent
+from tests.support.acquisition_cases import EXCLUSIVE_OF_3, NOW, TICKET, Case, Kind, bound, each_kind, news, sent
 
 FIRST = 30 * MICROSECONDS
 FULL = 3_600 * MICROSECONDS
@@ -122,3 +122,32 @@ def test_a_majority_yields_while_it_is_renewed_to_the_full_ttl() -> None:
     case.inquire("node1")
     assert case.renewed("node2", ttl=FULL) == []
     assert not case.held
+
+
+def lifted_alone() -> Case:
+    """Return one who waits, whose first node alone has lifted its grant to an hour when the second is given back."""
+    case = granted_at_first(EXCLUSIVE_OF_3)
+    case.renewed("node1", ttl=FULL)
+    case.inquire("node2")
+    return case
+
+
+def test_a_lifted_grant_does_not_outlive_its_first_half_minute_without_a_majority() -> None:
+    """A node that forgot it keeps silent for half a minute only, and nobody could tell it of this grant."""
+    case = lifted_alone()
+    case.wait(30)
+    case.grant("node2", ttl=FIRST)
+    case.renewed("node2", ttl=FULL)
+    assert not case.held
+    case.grant("node3", ttl=FIRST)
+    assert case.renewed("node3", ttl=FULL) == [Held(TICKET)]
+
+
+def test_a_lifted_grant_that_is_renewed_while_it_waits_goes_on_counting() -> None:
+    case = lifted_alone()
+    case.wait(20)
+    case.renewed("node1", ttl=FIRST)
+    case.wait(20)
+    case.grant("node2", ttl=FIRST)
+    assert case.renewed("node2", ttl=FULL) == [Held(TICKET)]
+    assert case.acquisition.validity == bound(NOW, FULL)

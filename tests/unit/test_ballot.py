@@ -20,7 +20,7 @@ def ballot(size: int = 3) -> Ballot:
 def with_bounds(*bounds: int | None, size: int = 5) -> Ballot:
     votes = ballot(size)
     for vote, bound in zip(votes, bounds, strict=False):
-        vote.grant = Grant((1, 1), 5, bound)
+        vote.grant = Grant((1, 1), 5, bound, bound or 0)
     return votes
 
 
@@ -38,6 +38,14 @@ def test_a_vote_is_found_by_its_node() -> None:
 def test_only_grants_whose_bound_lies_ahead_count() -> None:
     votes = with_bounds(99, 100, 101, None)
     assert [grant.bound for grant in votes.counted(100)] == [101]
+
+
+def test_what_the_first_ttl_does_not_cover_does_not_count_before_the_lock_is_held() -> None:
+    votes = ballot()
+    for vote, first in zip(votes, (99, 100, 101), strict=True):
+        vote.grant = Grant((1, 1), 5, 1_000, first)
+    assert [grant.first_bound for grant in votes.counted(100)] == [101]
+    assert (votes.validity(), votes.first_validity()) == (1_000, 100)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,8 @@ def test_only_nodes_in_reach_count_as_having_answered() -> None:
         vote.said = Said.GRANTED
     votes["node1"].link = Link.DOWN
     votes["node2"].said = Said.NOTHING
+    assert votes.answered() == 1
+    votes["node2"].said = Said.RECOVERING
     assert votes.answered() == 1
 
 
@@ -140,6 +150,7 @@ def test_holders_are_named_once_the_most_often_named_first() -> None:
         (Said.QUEUED, "queued"),
         (Said.REFUSED, "refused"),
         (Said.REVOKED, "revoked"),
+        (Said.RECOVERING, "recovering"),
         (Said.REJECTED, "rejected (waiters): 10 wait"),
     ],
 )

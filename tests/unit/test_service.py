@@ -24,7 +24,9 @@ from lockmanager.wire import (
     Yield,
     decode_down,
 )
-from lockmanager_node.service import Peer, Service, SessionTaken
+from lockmanager_node.records import Changes
+from lockmanager_node.service import Service
+from lockmanager_node.sessions import Peer, SessionTaken
 from lockmanager_node.silence import patience
 from lockmanager_node.table import Table
 from tests.support.table_cases import INCARNATION, NOW, TTL, WALL, acquire, token_of
@@ -339,6 +341,17 @@ class SlowJournal:
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []
+        self.written: list[Changes] = []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting)
+
+    def write(self, changes: Changes) -> None:
+        self.written.append(changes)
+
+    def note(self, key: str, value: str) -> None:
+        raise AssertionError(f"{key} {value} is not to be noted here")
 
     def sync(self, then: Callable[[], None]) -> None:
         self.waiting.append(then)

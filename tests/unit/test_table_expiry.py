@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockmanager.wire import Granted, Mode
-from lockmanager_node.table import IDLE_BEFORE_FORGOTTEN
+from lockmanager_node.books import IDLE_BEFORE_FORGOTTEN
 from tests.support.table_cases import KEY, SHARED, TTL, Desk, each_mode, granted_labels, only
 
 MINUTE = IDLE_BEFORE_FORGOTTEN / 1e6

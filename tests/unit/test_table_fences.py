@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lockmanager.wire import Lost, Mode, Raised, Rejected
+from lockmanager_node.books import IDLE_BEFORE_FORGOTTEN
 from lockmanager_node.limits import LARGEST_FENCE
-from lockmanager_node.table import IDLE_BEFORE_FORGOTTEN
 from tests.support.table_cases import EXCLUSIVE, KEY, SHARED, WALL, Desk, each_mode, only, token_of
 
 

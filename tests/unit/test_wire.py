@@ -24,6 +24,7 @@ from lockmanager.wire import (
     Queued,
     Raise,
     Raised,
+    Recovering,
     Refusal,
     Refused,
     Rejected,
@@ -70,6 +71,7 @@ DOWN: list[wire.DownMessage] = [
     Released(SECRET),
     Rejected(SECRET, "ttl", "too long"),
     Refusal("cluster", "another fingerprint"),
+    Recovering(SECRET),
 ]
 each_message = pytest.mark.parametrize("message", [*UP, *DOWN], ids=lambda message: type(message).__name__)
 each_decoder = pytest.mark.parametrize("decode", [decode_up, decode_down])
@@ -108,7 +110,7 @@ def test_an_empty_frame_is_a_heartbeat() -> None:
 def test_the_tags_are_what_protocol_1_says() -> None:
     """A changed tag is another protocol: raise the version with it."""
     assert wire.PROTOCOL == 1
-    assert [fields(message)[0] for message in [*UP, *DOWN]] == [*range(6), *range(16, 28)]
+    assert [fields(message)[0] for message in [*UP, *DOWN]] == [*range(6), *range(16, 29)]
 
 
 def test_frames_are_small() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
-from lockmanager.durations import microseconds
+from lockmanager.durations import microseconds, seconds
 from lockmanager.wire import Rejected, State
 
 from ..limits import Excess, Limits, check_ttl
@@ -32,20 +33,20 @@ def rejected(answer: Rejected) -> Problem:
     return bad_field(answer.code, answer.detail)
 
 
-def ttl(seconds: float, limits: Limits, field: str = "ttl") -> int:
-    """Return a ttl in microseconds; raises Problem, naming `field`, outside the node's limits."""
-    micros = _microseconds(seconds, field)
+def ttl(value: float, limits: Limits, field: str = "ttl") -> int:
+    """Return a ttl of so many seconds in microseconds; raises Problem, naming `field`, outside the node's limits."""
+    micros = _microseconds(value, field)
     excess = check_ttl(micros, limits)
     if excess is not None:
         raise bad_field(field, excess.detail if field == excess.code else f"{field}: {excess.detail}")
     return micros
 
 
-def wait(seconds: float, field: str = "wait") -> float:
+def wait(value: float, field: str = "wait") -> float:
     """Return a wait in seconds; raises Problem, naming `field`, when it is negative or above an hour."""
-    if 0 <= seconds <= LONGEST_WAIT:
-        return seconds
-    raise bad_field(field, f"{field} is 0 to {LONGEST_WAIT:g} s; this one is {seconds:g} s")
+    if 0 <= value <= LONGEST_WAIT:
+        return value
+    raise bad_field(field, f"{field} is 0 to {LONGEST_WAIT:g} s; this one is {value:g} s")
 
 
 def require_ready(service: Service) -> None:
@@ -59,18 +60,22 @@ def unready(service: Service) -> Problem | None:
     """Return why this node does not grant now, or None when it does."""
     if service.ready:
         return None
-    if service.readiness.state is State.RECOVERING:
-        return Problem(503, "recovering", service.readiness.reason or "this node recovers", headers=RETRY_AFTER)
+    readiness = service.readiness
+    if readiness.state is State.RECOVERING:
+        remaining = seconds(readiness.remaining)
+        headers = {"Retry-After": str(max(1, math.ceil(remaining)))}
+        detail = readiness.reason or "this node recovers"
+        return Problem(503, "recovering", detail, headers=headers, members={"remaining": remaining})
     return stopping()
 
 
-def stopping() -> Problem:
+def stopping(reason: str = "") -> Problem:
     """Return the 503 of a node that stops."""
-    return Problem(503, "stopping", "this node is stopping: ask another one", headers=RETRY_AFTER)
+    return Problem(503, "stopping", reason or "this node is stopping: ask another one", headers=RETRY_AFTER)
 
 
-def _microseconds(seconds: float, field: str) -> int:
+def _microseconds(value: float, field: str) -> int:
     try:
-        return microseconds(seconds)
+        return microseconds(value)
     except (ValueError, OverflowError):
-        raise bad_field(field, f"{field}: {seconds} is not a usable number of seconds") from None
+        raise bad_field(field, f"{field}: {value} is not a usable number of seconds") from None

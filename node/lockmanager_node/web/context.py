@@ -10,6 +10,9 @@ from lockmanager.topology import Cluster
 from lockmanager.wire import Token
 
 from ..access import Access
+from ..journal import DiskJournal, MemoryJournal
+from ..recovery import Past
+from ..rejoining import Rejoiner
 from ..service import Service
 
 
@@ -24,3 +27,6 @@ class NodeContext:
     clock: Clock
     new_token: Callable[[], Token]
     incarnation: int
+    journal: DiskJournal | MemoryJournal
+    past: Past
+    rejoiner: Rejoiner | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from lockmanager.wire import Acquire, Answer, Holder, Release, Space, Token
+from lockmanager.wire import Acquire, Answer, Holder, Release, Renew, Space, Token
 
 from .. import calls
 from ..line import Key
@@ -24,8 +24,26 @@ async def acquire(context: NodeContext, request: web.Request, wanted: Acquire, w
 
     try:
         return await calls.acquire(context.service, wanted, wait, gone=gone)
-    except calls.Stopping:
-        raise stopping() from None
+    except calls.Stopping as error:
+        raise stopping(str(error)) from None
+
+
+async def renew(context: NodeContext, request: Renew) -> Answer | None:
+    """Renew; None when the token only waits. Raises Problem when the node stops meanwhile."""
+    try:
+        return await calls.renew(context.service, request)
+    except calls.Stopping as error:
+        raise stopping(str(error)) from None
+
+
+async def revoke(context: NodeContext, key: Key, *, force: bool) -> int:
+    """End the leases of a lock in any space, and return how many there were when that is durable."""
+    count = context.service.revoke(key, force=force)
+    try:
+        await calls.require_durable(context.service)
+    except calls.Stopping as error:
+        raise stopping(str(error)) from None
+    return count
 
 
 def release(context: NodeContext, token: Token) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lockmanager.durations import seconds
-from lockmanager.wire import Space, token_hash
+from lockmanager.wire import Space, short_hash
 
 from ..line import Key
 from ..lock import Lease, Lock
@@ -73,7 +73,7 @@ def named(table: Table, now: int, name: str) -> list[LockItem]:
 def held(table: Table, now: int) -> Iterator[tuple[str, float]]:
     """Give name and longest remaining seconds of every lock that is held, in any space, sorted by name."""
     for key in sorted(table.locks, key=lambda key: (key[1], key[0])):
-        leases = table.locks[key].leases.values()
+        leases = table.locks[key].all_leases
         if leases:
             yield key[1], max(_remaining(lease, now) for lease in leases)
 
@@ -92,7 +92,7 @@ def _key(place: Place) -> Key:
 
 def _item(lock: Lock, now: int) -> LockItem:
     space, name = lock.key
-    holders = [_holder(lease, now) for lease in lock.leases.values()]
+    holders = [_holder(lease, now) for lease in lock.all_leases]
     mode = holders[0].mode if holders else None
     return LockItem(name, space.name.lower(), mode, holders, len(lock.line), lock.last_fence)
 
@@ -100,7 +100,7 @@ def _item(lock: Lock, now: int) -> LockItem:
 def _holder(lease: Lease, now: int) -> HolderItem:
     waiter = lease.waiter
     mode = waiter.mode.name.lower()
-    return HolderItem(waiter.label, token_hash(waiter.token), mode, lease.fence, _remaining(lease, now))
+    return HolderItem(waiter.label, short_hash(lease.digest), mode, lease.fence, _remaining(lease, now))
 
 
 def _remaining(lease: Lease, now: int) -> float:

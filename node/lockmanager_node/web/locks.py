@@ -29,7 +29,6 @@ from lockmanager.wire import (
     Token,
 )
 
-from .. import calls
 from ..limits import check_label, check_name, check_token
 from . import bodies, checks, holding, listing, targets
 from .context import NodeContext
@@ -102,7 +101,7 @@ class _Locks:
         ttl = checks.ttl(body.ttl, self._table.limits)
         checks.require_ready(self._service)
         self._require_same_name(token, body.name)
-        answer = calls.tell(self._service, Renew(token, ttl)) if self._may_touch(token) else Lost(token)
+        answer = await holding.renew(self._context, Renew(token, ttl)) if self._may_touch(token) else Lost(token)
         if isinstance(answer, Renewed):
             return _json({"ttl": seconds(answer.ttl)})
         raise _not_renewed(answer)
@@ -133,7 +132,7 @@ class _Locks:
         body = await bodies.read(request, bodies.RevokeBody)
         checks.require(check_name(body.name, self._table.limits))
         checks.require_ready(self._service)
-        count = self._service.revoke((Space[body.space.upper()], body.name), force=body.force)
+        count = await holding.revoke(self._context, (Space[body.space.upper()], body.name), force=body.force)
         return _json({"revoked": count})
 
     async def index(self, request: web.Request) -> web.Response:

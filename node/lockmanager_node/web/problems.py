@@ -15,7 +15,7 @@
 | 413 | `too_large` | the body is larger than 1 MiB |
 | 429 | `leases`, `waiters` | the node or the line is full |
 | 500 | `internal` | a fault of this node; its log tells more |
-| 503 | `recovering`, `stopping` | not now; `Retry-After` says when to ask again |
+| 503 | `recovering`, `stopping` | not now; `Retry-After` says when to ask again, `remaining` how long it is silent |
 
 Nothing here may put a token or a key into a log or an answer.
 """
@@ -41,6 +41,9 @@ log = logging.getLogger("lockmanager_node")
 
 connection_log: Final = logging.getLogger("lockmanager_node.http")
 """For aiohttp's own complaints about connections (`AppRunner(logger=...)`): an unreadable request line is not shown."""
+
+RECOVERY_PATH: Final = "/v1/recovery"
+"""Where nodes ask each other; they have a key of their own."""
 
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}
 _SHOWN_PARAMETERS: Final = frozenset({"ttl", "timeout", "lifetime", "lockname", "prefix", "after", "limit", "space"})
@@ -80,7 +83,7 @@ def middleware(context: NodeContext) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             if _is_locked(request):
-                require_key(context, request)
+                require_key(context, request, peers_too=request.path == RECOVERY_PATH)
             response = await handler(request)
         except Problem as problem:
             response = _response(problem)
@@ -97,9 +100,10 @@ def middleware(context: NodeContext) -> Middleware:
     return guard
 
 
-def require_key(context: NodeContext, request: web.Request) -> None:
+def require_key(context: NodeContext, request: web.Request, *, peers_too: bool = False) -> None:
     """Raise the 401 or 403 for a request without a valid `Authorization: Bearer` key, where the cluster has keys."""
-    verdict = context.access.allows(request.headers.get("Authorization"))
+    allows = context.access.allows_peer if peers_too else context.access.allows
+    verdict = allows(request.headers.get("Authorization"))
     if verdict.outcome is Outcome.MISSING:
         headers = {"WWW-Authenticate": "Bearer"}
         raise Problem(401, "unauthenticated", "this cluster wants a key: Authorization: Bearer KEY", headers=headers)

@@ -28,7 +28,7 @@ from lockmanager.wire import (
 )
 
 from ..limits import check_label, check_token
-from ..service import Peer, Session, SessionTaken
+from ..sessions import Peer, Session, SessionTaken
 from .context import NodeContext
 
 log = logging.getLogger("lockmanager_node")

@@ -1,0 +1,167 @@
+"""Asks the peers of a node that rejoins, over HTTP, until it may serve. Decides nothing: see `recovery`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from typing import Final, Self
+
+import aiohttp
+import msgspec
+
+from lockmanager.clock import Clock
+from lockmanager.durations import MICROSECONDS, seconds
+from lockmanager.topology import Cluster
+
+from .recovery import SILENCE, Readiness, Rejoin, Report, Verdict, answers_needed
+
+log = logging.getLogger("lockmanager_node")
+
+ASK_DEADLINE: Final = 2.0
+"""Seconds one question may take."""
+
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 0.5
+"""Seconds between two rounds of questions: doubled from the first to the longest."""
+
+_REMINDER: Final = 30.0
+"""Seconds between two lines in the log that say why the node is still silent."""
+
+_report = msgspec.json.Decoder(Report)
+
+
+class Rejoiner:
+    """The questions of one node."""
+
+    def __init__(
+        self,
+        rejoin: Rejoin,
+        clock: Clock,
+        *,
+        node: str,
+        incarnation: int,
+        urls: Mapping[str, str],
+        fingerprint: str,
+        key: str | None,
+    ) -> None:
+        self._rejoin = rejoin
+        self._clock = clock
+        self._urls = urls
+        self._fingerprint = fingerprint
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._question = {"node": node, "incarnation": str(incarnation)}
+        self._asked = asyncio.Event()
+
+    @classmethod
+    def of(
+        cls, cluster: Cluster, node: str, incarnation: int, clock: Clock, *, key: str | None, new_cluster: bool = False
+    ) -> Self:
+        """Return the questions of one node of a cluster, which begins its silence now."""
+        urls = {peer: cluster.url(peer, "internal") for peer in cluster.node_ids if peer != node}
+        rejoin = Rejoin(urls, answers_needed(cluster), clock.now(), SILENCE, new_cluster)
+        fingerprint = cluster.fingerprint
+        return cls(rejoin, clock, node=node, incarnation=incarnation, urls=urls, fingerprint=fingerprint, key=key)
+
+    def on_asked(self, node: str) -> None:
+        """Take note that a peer asked this node; what was waited for may be complete now."""
+        self._rejoin.on_asked(node)
+        self._asked.set()
+
+    def readiness(self) -> Readiness:
+        """Say why the node is silent, and for how long."""
+        return self._rejoin.readiness(self._clock.now())
+
+    def verdict(self) -> Verdict | None:
+        """Say whether the silence may end now."""
+        return self._rejoin.verdict(self._clock.now(), self._clock.wall())
+
+    async def run(self) -> Verdict:
+        """Ask round after round until there is a verdict."""
+        pause, reminded = FIRST_PAUSE, float("-inf")
+        timeout = aiohttp.ClientTimeout(total=ASK_DEADLINE)
+        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as http:
+            while (verdict := self.verdict()) is None:
+                await asyncio.gather(*(self._ask(http, peer) for peer in self._rejoin.to_ask()))
+                if self.verdict() is None:
+                    reminded = self._remind(reminded)
+                    await self._rest(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        return verdict
+
+    def _remind(self, reminded: float) -> float:
+        now = self._clock.now() / MICROSECONDS
+        if now < reminded + _REMINDER:
+            return reminded
+        readiness = self.readiness()
+        log.warning("node_recovering remaining=%.1f reason=%s", seconds(readiness.remaining), readiness.reason)
+        return now
+
+    async def _rest(self, pause: float) -> None:
+        self._asked.clear()
+        remaining = self.readiness().remaining / MICROSECONDS
+        try:
+            async with asyncio.timeout(min(pause, remaining) if remaining else pause):
+                await self._asked.wait()
+        except TimeoutError:
+            return
+
+    async def _ask(self, http: aiohttp.ClientSession, peer: str) -> None:
+        asked_at = self._clock.now()
+        try:
+            report = await self._read(http, peer)
+        except TimeoutError:
+            self._rejoin.on_no_report(peer, f"no answer within {ASK_DEADLINE:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            self._rejoin.on_no_report(peer, _words(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._rejoin.on_no_report(peer, "it answers, but not as a lock node does")
+        except _Unusable as error:
+            self._rejoin.on_no_report(peer, str(error))
+        else:
+            self._rejoin.on_report(report, asked_at)
+
+    async def _read(self, http: aiohttp.ClientSession, peer: str) -> Report:
+        """Read all pages of a peer's report."""
+        first = page = await self._page(http, peer, after=0)
+        leases = list(page.leases)
+        while page.after is not None:
+            page = await self._page(http, peer, after=page.after)
+            leases += page.leases
+        recovering = first.recovering or page.recovering
+        return msgspec.structs.replace(page, never=first.never, recovering=recovering, leases=leases, after=None)
+
+    async def _page(self, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
+        query = self._question | {"after": str(after)}
+        async with http.get(f"{self._urls[peer]}/v1/recovery", params=query, allow_redirects=False) as response:
+            body = await response.read()
+        if response.status != 200:
+            raise _Unusable(f"it answers {response.status}")
+        report = _report.decode(body)
+        if report.node != peer:
+            raise _Unusable(f"the node at its address says it is {report.node[:64]!r}")
+        if report.fingerprint != self._fingerprint:
+            raise _Unusable("it belongs to another cluster: node ids, replicas or epoch differ")
+        return report
+
+
+class _Unusable(Exception):
+    """An answer that cannot be used; the text says why."""
+
+
+def log_verdict(verdict: Verdict) -> None:
+    """Say in the log how the silence ended."""
+    if verdict.new_cluster:
+        log.info("node_serves reason=%s", "the cluster is new")
+    else:
+        log.warning(
+            "node_serves reason=%s adopted=%d fence_floor=%d", "rejoined", len(verdict.adoptions), verdict.fence_floor
+        )
+
+
+def _words(error: Exception) -> str:
+    inner = getattr(error, "os_error", error)
+    if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
+        return os.strerror(inner.errno).lower()
+    return type(error).__name__

@@ -1,0 +1,296 @@
+"""The journal's file: an SQLite database in WAL mode that one thread of one process uses. Blocking.
+
+Two tables. `about`: whose journal it is, and what the node must remember of its own life. `record`: one row for each
+lease and each token revoked by force, and the largest fence under number 0; each row carries a checksum, because
+SQLite has none for its pages. Whatever is wrong with a file that exists is a refusal to open it: an empty
+journal and one that cannot be read are never taken for each other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from .records import Kept, Record
+
+FILE_NAME: Final = "journal.db"
+SCHEMA_VERSION: Final = 1
+
+_APPLICATION_ID: Final = 0x4C4B4D4A  # "LKMJ": tells our files from other databases
+_SCHEMA: Final = (
+    "PRAGMA auto_vacuum = INCREMENTAL",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE record (number INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL)",
+)
+# One statement for a whole batch: the interpreter lets go of its lock once, not once per row, and a busy event loop
+# would take milliseconds to give it back each time.
+_PUT: Final = """
+    INSERT OR REPLACE INTO record
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
+"""
+_END: Final = "DELETE FROM record WHERE number IN (SELECT value FROM json_each(?))"
+_NOTE: Final = "INSERT OR REPLACE INTO about SELECT key, value FROM json_each(?)"
+
+_FENCE_FLOOR: Final = 0
+_TIDY_AT: Final = 1_000
+_TIDY_AT_LATEST: Final = 4_000
+"""Pages that may have been written to the WAL, about, before they are moved into the database."""
+
+_LARGEST_WAL: Final = 16 << 20
+_KEPT_WAL: Final = 8 << 20
+"""Bytes of WAL that call for tidying at once, and that stay allocated after it."""
+
+_FREE_PAGES: Final = 1_000
+_REPLACE: Final = "replace this node: stop it, empty its data directory and start it again (it rejoins from its peers)"
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+
+
+class JournalRefused(Exception):
+    """The journal cannot be used; says where it is, what is wrong and what to do."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes. `notes` are rows of `about`."""
+
+    records: dict[int, Record | None] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    fence_floor: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.notes or self.fence_floor)
+
+    @property
+    def gives(self) -> bool:
+        """Whether somebody is told something that must not be forgotten; otherwise leases only end."""
+        return bool(self.fence_floor or self.notes) or any(record is not None for record in self.records.values())
+
+
+class Store:
+    """The open file. Every method may raise sqlite3.Error; after that the file must not be written any more."""
+
+    def __init__(self, directory: Path, about: Mapping[str, str]) -> None:
+        """Open the journal in `directory`, or make one that says `about`; raises JournalRefused.
+
+        An existing one must agree with everything in `about`.
+        """
+        self.path = directory / FILE_NAME
+        self._wal = directory / f"{FILE_NAME}-wal"
+        self._durable = False
+        self._untidy = 0
+        try:
+            _prepare(self.path, self._wal, about)
+            self._db = _connect(self.path)
+        except OSError as error:
+            raise JournalRefused(f"the journal {self.path} cannot be opened: {_why(error)}") from None
+        except sqlite3.Error as error:
+            raise JournalRefused(
+                f"the journal {self.path} cannot be made: {error}; is there space, and may this node write there?"
+            ) from None
+        try:
+            self.about = self._read_about()
+            self._check_owner(about)
+            self._kept: Kept | None = self._read_records()
+            self.fence_floor = self._kept.fence_floor
+        except BaseException:
+            self._db.close()
+            raise
+
+    # Reading
+
+    def take_kept(self) -> Kept:
+        """Return what was in the file when it was opened, and keep it no longer."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            raise RuntimeError(f"what the journal {self.path} knew was taken before")
+        return kept
+
+    def _read_about(self) -> dict[str, str]:
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            found = {name: self._pragma(name) for name in ("application_id", "user_version")}
+            if found["application_id"] != _APPLICATION_ID:
+                raise self._corrupt("it is not a journal of a lock node")
+            if found["user_version"] > SCHEMA_VERSION:
+                raise JournalRefused(
+                    f"the journal {self.path} has version {found['user_version']}, and this node knows "
+                    f"{SCHEMA_VERSION} at most; start the newer version of the node, or {_REPLACE}"
+                )
+            complaint = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if complaint != "ok":
+                raise self._corrupt(complaint.splitlines()[-1])
+            return dict(self._db.execute("SELECT key, value FROM about"))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise JournalRefused(
+                    f"the journal {self.path} is in use by another process; give each node a data directory of its own"
+                ) from None
+            raise self._corrupt(str(error)) from None
+        except sqlite3.DatabaseError as error:
+            raise self._corrupt(str(error)) from None
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+
+    def _check_owner(self, expected: Mapping[str, str]) -> None:
+        for key, mine in expected.items():
+            found = self.about.get(key)
+            if found is None:
+                raise self._corrupt(f"it does not say which {key} it belongs to")
+            if found != mine:
+                raise JournalRefused(
+                    f"the journal {self.path} belongs to {key} {found[:64]!r}, and this is {mine[:64]!r}; give this "
+                    f"node its own data directory, or {_REPLACE}"
+                )
+
+    def _read_records(self) -> Kept:
+        records, fence_floor = [], 0
+        try:
+            for number, body, checksum in self._db.execute("SELECT number, body, checksum FROM record"):
+                if checksum != _checksum(number, body):
+                    raise self._corrupt(f"the checksum of record {number} is wrong")
+                if number == _FENCE_FLOOR:
+                    fence_floor = msgspec.json.decode(body, type=int)
+                else:
+                    records.append((number, _decoder.decode(body)))
+        except (sqlite3.Error, msgspec.MsgspecError, TypeError, UnicodeError) as error:
+            raise self._corrupt(str(error)) from None
+        return Kept(records, fence_floor)
+
+    def _corrupt(self, what: str) -> JournalRefused:
+        return JournalRefused(f"the journal {self.path} is damaged ({what}); {_REPLACE}")
+
+    # Writing
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch, all of it or nothing; when it gives anything it is synced to the disk before this returns.
+
+        A batch in which leases only end survives the end of the process at once, and that of the machine with the
+        next batch that gives.
+        """
+        steps = list(_steps(batch))
+        self._set_durable(durable=batch.gives)
+        if len(steps) > 1:
+            self._db.execute("BEGIN")
+        for statement, values in steps:
+            self._db.execute(statement, (values,))
+        if len(steps) > 1:
+            self._db.execute("COMMIT")
+        self._untidy += 2 + len(batch.records) // 8
+
+    def _set_durable(self, *, durable: bool) -> None:
+        if self._durable is not durable:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def tidy(self, *, idle: bool) -> None:
+        """Move what was written into the database, if it is time to; sooner when nobody waits for the next commit."""
+        if self._untidy >= (_TIDY_AT if idle else _TIDY_AT_LATEST) or self._wal_size() > _LARGEST_WAL:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._untidy = 0
+            if idle and self._pragma("freelist_count") > _FREE_PAGES:
+                self._db.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+
+    def _wal_size(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> None:
+        """Leave one file that says everything."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._db.close()
+
+    def abandon(self) -> None:
+        """Let go of the file after a failure: what was committed stays, and nothing else is written."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+
+def _steps(batch: Batch) -> Iterable[tuple[str, str]]:
+    put = [(number, record) for number, record in batch.records.items() if record is not None]
+    rows = [_row(number, _encoder.encode(record).decode()) for number, record in put]
+    if batch.fence_floor:
+        rows.append(_row(_FENCE_FLOOR, str(batch.fence_floor)))
+    ended = [number for number, record in batch.records.items() if record is None]
+    if rows:
+        yield _PUT, _encoder.encode(rows).decode()
+    if ended:
+        yield _END, _encoder.encode(ended).decode()
+    if batch.notes:
+        yield _NOTE, _encoder.encode(batch.notes).decode()
+
+
+def _row(number: int, body: str) -> tuple[int, str, int]:
+    return number, body, _checksum(number, body)
+
+
+def _checksum(number: int, body: str) -> int:
+    return crc32(f"{number} {body}".encode())
+
+
+def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
+    """Make a journal where there is none. It gets its name when it is whole, so that a half-made one is never met."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        return
+    if wal.exists():
+        raise JournalRefused(
+            f"the journal {path} is missing, and {wal.name} beside it is not: put the missing file back, or {_REPLACE}"
+        )
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600))
+    with closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = FULL")
+        for statement in _SCHEMA[:1]:
+            db.execute(statement)
+        db.execute("BEGIN")
+        for statement in _SCHEMA[1:]:
+            db.execute(statement)
+        db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        db.execute("COMMIT")
+    unfinished.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The exclusive lock keeps a second process out, and with it SQLite needs no shared memory.
+    db = sqlite3.connect(path.absolute().as_uri() + "?mode=rw", uri=True, isolation_level=None, timeout=0)
+    for statement in (
+        "PRAGMA locking_mode = EXCLUSIVE",
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA wal_autocheckpoint = 0",
+        f"PRAGMA journal_size_limit = {_KEPT_WAL}",
+        "PRAGMA cell_size_check = ON",
+    ):
+        db.execute(statement)
+    return db
+
+
+def _why(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.strerror}; the data directory must be writable for uid {os.geteuid()}"
+    return f"{error.strerror}; give the node a data directory it can use"

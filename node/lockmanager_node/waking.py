@@ -1,0 +1,47 @@
+"""How a node takes up its earlier life: it opens its journal and lets the table know what that knew."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from .boot import boot_id
+from .config import NodeConfig
+from .journal import DiskJournal
+from .recovery import Past
+from .table import Table
+
+log = logging.getLogger("lockmanager_node")
+
+SERVED_KEY: Final = "served"
+"""The journal's first-boot mark: this node has been allowed to grant."""
+
+BOOT_KEY: Final = "boot"
+"""The boot of the machine that the journal's deadlines belong to."""
+
+PAST_KEY: Final = "first incarnation of "
+"""The journal's notes about peers that asked begin so."""
+
+
+def open_journal(config: NodeConfig) -> DiskJournal | None:
+    """Open the journal of the data directory, or say that there is none; raises JournalRefused. Blocks."""
+    if config.data_dir is None:
+        log.warning(
+            "node_in_memory node=%s hint=%s", config.node_id, "it forgets its leases when it stops; see --data-dir"
+        )
+        return None
+    return DiskJournal(config.data_dir, {"node": config.node_id, "cluster": config.cluster.fingerprint})
+
+
+def take_up(journal: DiskJournal, table: Table, past: Past, now: int) -> bool:
+    """Restore what the journal knew; returns whether the node was ever allowed to grant."""
+    for key, value in journal.about.items():
+        if key.startswith(PAST_KEY):
+            past.note(key.removeprefix(PAST_KEY), int(value))
+    this_boot = boot_id()
+    same_boot = bool(this_boot) and journal.about.get(BOOT_KEY) == this_boot
+    kept = journal.take_kept()
+    table.restore(kept, now, same_boot=same_boot)
+    if SERVED_KEY in journal.about:
+        log.info("journal_read leases=%d fence_floor=%d same_boot=%s", table.lease_count, kept.fence_floor, same_boot)
+    return SERVED_KEY in journal.about
