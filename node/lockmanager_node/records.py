@@ -8,6 +8,7 @@ another boot. Pure: nothing here knows of files.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,9 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 class LeaseRecord(_Record, frozen=True, tag="lease"):

@@ -160,7 +160,8 @@ class Service:
     # Life
 
     def start(self) -> None:
-        """Take up what the journal knew: wake up at its deadlines, and write what a new boot changed."""
+        """Take up what the journal knew: wake up at its deadlines, and write at once what a new boot changed."""
+        self._write()
         self._act([])
 
     def be_silent(self, readiness: Callable[[], Readiness]) -> None:
@@ -169,8 +170,10 @@ class Service:
         self._readiness = readiness
 
     def serve(self, adoptions: Iterable[Adoption], fence_floor: int) -> None:
-        """End the silence of a node that may have forgotten grants."""
-        self._act(self.table.serve(adoptions, fence_floor, self._clock.now()))
+        """End the silence of a node that may have forgotten grants; what it adopts is written at once."""
+        outbox = self.table.serve(adoptions, fence_floor, self._clock.now())
+        self._write()
+        self._act(outbox)
         self.readiness = SERVING
 
     def stop(self, reason: str = "this node is stopping") -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from lockmanager.topology import Cluster
+
 from .boot import boot_id
 from .config import NodeConfig
 from .journal import DiskJournal
@@ -30,7 +32,12 @@ def open_journal(config: NodeConfig) -> DiskJournal | None:
             "node_in_memory node=%s hint=%s", config.node_id, "it forgets its leases when it stops; see --data-dir"
         )
         return None
-    return DiskJournal(config.data_dir, {"node": config.node_id, "cluster": config.cluster.fingerprint})
+    return DiskJournal(config.data_dir, owner(config.cluster, config.node_id))
+
+
+def owner(cluster: Cluster, node_id: str) -> dict[str, str]:
+    """Return what a journal says of whom it belongs to: another node's or another cluster's is refused."""
+    return {"node": node_id, "cluster": cluster.fingerprint}
 
 
 def take_up(journal: DiskJournal, table: Table, past: Past, now: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterable
@@ -19,6 +20,9 @@ from .thread_node import ThreadNode
 if TYPE_CHECKING:
     from .process_node import LocalNode
 
+_DEADLINE: Final = 90.0
+"""Seconds one call may take: a node that forgot its leases is silent for half a minute."""
+
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports the system gives to outgoing connections, which could take a stopped node's port."""
 
@@ -27,17 +31,20 @@ class LocalCluster:
     """`nodes` lock nodes, named node1, node2, ..., as threads of this process or as child processes.
 
     `replicas` and `epoch` as in a cluster.yaml. `cluster` describes it; `config_path` is its `cluster.yaml`,
-    deleted at the end, as are the nodes. Nodes keep their leases in memory: a node that was stopped or killed comes
-    back empty.
+    deleted at the end, as are the nodes and their journals. A node that was stopped or killed comes back with its
+    leases; without a `journal`, or after `wipe`, it comes back empty and stays silent for half a minute first.
     """
 
-    def __init__(self, nodes: int = 3, *, processes: bool = False, replicas: int = 0, epoch: int = 1) -> None:
+    def __init__(
+        self, nodes: int = 3, *, processes: bool = False, replicas: int = 0, epoch: int = 1, journal: bool = True
+    ) -> None:
         ports = free_ports(nodes)
         addresses = tuple(
             NodeAddress(id=f"node{number}", url=f"http://127.0.0.1:{port}") for number, port in enumerate(ports, 1)
         )
         self.cluster = Cluster(name="local", nodes=addresses, replicas=replicas, epoch=epoch)
         self._processes = processes
+        self._journal = journal
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._nodes: dict[str, LocalNode] = {}
 
@@ -78,16 +85,19 @@ class LocalCluster:
     ) -> None:
         await self._end()
 
-    async def start(self, *nodes: str) -> None:
-        """Start nodes that do not run; returns when they are ready. Raises RuntimeError when one does not come up."""
-        await self._each(nodes, "start")
+    async def start(self, *nodes: str, ready: bool = True) -> None:
+        """Start nodes that do not run; returns when they are ready, which takes half a minute after `wipe`.
+
+        With `ready=False` it returns as soon as they answer. Raises RuntimeError when one does not come up.
+        """
+        await self._each(nodes, "start" if ready else "begin")
 
     async def stop(self, *nodes: str) -> None:
         """Stop nodes as SIGTERM does: they tell their sessions to go elsewhere."""
         await self._each(nodes, "stop")
 
     async def kill(self, *nodes: str) -> None:
-        """End nodes at once, as SIGKILL does: connections break, leases are forgotten."""
+        """End nodes at once, as SIGKILL does: connections break, what was not answered may be forgotten."""
         await self._each(nodes, "kill")
 
     async def pause(self, *nodes: str) -> None:
@@ -98,10 +108,20 @@ class LocalCluster:
         """Let paused nodes go on, as SIGCONT does."""
         await self._each(nodes, "resume")
 
+    async def wipe(self, *nodes: str) -> None:
+        """Take away the disks of nodes that do not run, journals and all."""
+        for node in nodes:
+            await asyncio.to_thread(shutil.rmtree, self.data_dir(node), ignore_errors=True)
+
+    def data_dir(self, node: str) -> Path:
+        """Return where a node keeps its journal; raises RuntimeError outside `async with`."""
+        return self.config_path.parent / f"{node}.data"
+
     def _new_node(self, node: str) -> LocalNode:
+        data_dir = self.data_dir(node) if self._journal else None
         if self._processes:
-            return ProcessNode(self.cluster, node, self.config_path)
-        return ThreadNode(self.cluster, node)
+            return ProcessNode(self.cluster, node, self.config_path, data_dir)
+        return ThreadNode(self.cluster, node, data_dir)
 
     async def _each(self, nodes: Iterable[str], verb: str) -> None:
         """Do the same with several nodes at once, off the event loop."""
@@ -112,10 +132,10 @@ class LocalCluster:
         if not threads:
             return
         try:
-            await asyncio.shield(asyncio.wait(threads, timeout=30))
+            await asyncio.shield(asyncio.wait(threads, timeout=_DEADLINE))
         except asyncio.CancelledError:
             # A thread cannot be cancelled: whoever goes on must find every node either up or down.
-            await asyncio.wait(threads, timeout=30)
+            await asyncio.wait(threads, timeout=_DEADLINE)
             raise
         for thread in threads:
             thread.result()

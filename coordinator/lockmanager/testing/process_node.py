@@ -15,6 +15,9 @@ from urllib.request import urlopen
 
 from ..topology import Cluster
 
+READY_DEADLINE: Final = 60.0
+"""Seconds until a node is ready: one that forgot its leases is silent for half a minute."""
+
 _START_DEADLINE: Final = 15.0
 _STOP_DEADLINE: Final = 5.0
 _POLL: Final = 0.02
@@ -24,6 +27,7 @@ class LocalNode(Protocol):
     """What a local cluster does with a node; each call blocks until it is done, and is idempotent."""
 
     def start(self) -> None: ...
+    def begin(self) -> None: ...
     def stop(self) -> None: ...
     def kill(self) -> None: ...
     def pause(self) -> None: ...
@@ -33,10 +37,11 @@ class LocalNode(Protocol):
 class ProcessNode:
     """Runs `python -m lockmanager_node` for one node of a cluster."""
 
-    def __init__(self, cluster: Cluster, node: str, config: Path) -> None:
+    def __init__(self, cluster: Cluster, node: str, config: Path, data_dir: Path | None) -> None:
         self._node = node
         self._url = cluster.url(node, "internal")
         self._config = config
+        self._data_dir = data_dir
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,11 +50,18 @@ class ProcessNode:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
+        """Start it unless it runs, and wait until it is ready."""
+        self.begin()
+        self._wait_until("/readyz", READY_DEADLINE)
+
+    def begin(self) -> None:
+        """Start it unless it runs, and wait until it answers, ready or not."""
         if self._process is not None and self._process.poll() is None:
             return
-        log = self._config.parent / f"{self._node}.log"
         command = [sys.executable, "-m", "lockmanager_node", "--cluster", str(self._config), "--node-id", self._node]
-        with log.open("wb") as output:
+        if self._data_dir is not None:
+            command += ["--data-dir", str(self._data_dir)]
+        with self._log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
                 [*command, "--listen", urlsplit(self._url).netloc],
                 stdin=subprocess.DEVNULL,
@@ -58,16 +70,20 @@ class ProcessNode:
                 env=_environment(),
                 start_new_session=True,
             )
-        self._wait_until_ready(self._process, log)
+        self._wait_until("/healthz", _START_DEADLINE)
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + _START_DEADLINE
-        while time.monotonic() < deadline and process.poll() is None:
-            if _is_ready(self._url):
+    @property
+    def _log(self) -> Path:
+        return self._config.parent / f"{self._node}.log"
+
+    def _wait_until(self, path: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            if _says_yes(self._url + path):
                 return
             time.sleep(_POLL)
         self.kill()
-        said = log.read_text(encoding="utf-8", errors="replace").strip() or "nothing"
+        said = self._log.read_text(encoding="utf-8", errors="replace").strip() or "nothing"
         raise RuntimeError(f"{self._node} did not come up on {self._url}; it said: {said[-2000:]}")
 
     def stop(self) -> None:
@@ -104,9 +120,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("LOCKMANAGER_")}
 
 
-def _is_ready(url: str) -> bool:
+def _says_yes(url: str) -> bool:
     try:
-        with urlopen(f"{url}/readyz", timeout=1.0) as answer:  # noqa: S310  # our own http URL
+        with urlopen(url, timeout=1.0) as answer:  # noqa: S310  # our own http URL
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False

@@ -5,28 +5,40 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ..topology import Cluster
+from .process_node import READY_DEADLINE
 
 if TYPE_CHECKING:
     from lockmanager_node.web.app import Server
 
 _DEADLINE: Final = 15.0
+_POLL: Final = 0.005
 
 
 class ThreadNode:
     """Runs one node of a cluster in a thread."""
 
-    def __init__(self, cluster: Cluster, node: str) -> None:
+    def __init__(self, cluster: Cluster, node: str, data_dir: Path | None) -> None:
         self._cluster = cluster
         self._node = node
+        self._data_dir = data_dir
         self._life: _Life | None = None
 
     def start(self) -> None:
-        if self._life is None:
-            self._life = _Life(self._cluster, self._node)
+        """Start it unless it runs, and wait until it is ready."""
+        self.begin()
+        if self._life is not None:
+            self._life.wait_until_ready()
+
+    def begin(self) -> None:
+        """Start it unless it runs, and wait until it answers, ready or not."""
+        if self._life is None or self._life.over:
+            self._life = _Life(self._cluster, self._node, self._data_dir)
             self._life.begin()
 
     def stop(self) -> None:
@@ -52,9 +64,11 @@ class ThreadNode:
 class _Life:
     """One run of the node, from start to end."""
 
-    def __init__(self, cluster: Cluster, node: str) -> None:
+    def __init__(self, cluster: Cluster, node: str, data_dir: Path | None) -> None:
         self._cluster = cluster
         self._node = node
+        self._data_dir = data_dir
+        self._server: Server | None = None
         self._up = threading.Event()
         self._go_on = threading.Event()
         self._go_on.set()
@@ -69,6 +83,19 @@ class _Life:
         self._up.wait(_DEADLINE)
         if self._end is None or self._failure is not None:
             raise RuntimeError(f"{self._node} did not come up: {self._failure or 'too slow'}")
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, by itself perhaps."""
+        return not self._thread.is_alive()
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_DEADLINE
+        while self._server is not None and not self._server.context.service.ready:
+            if time.monotonic() > deadline or self.over:
+                reason = self._server.context.service.readiness.reason
+                raise RuntimeError(f"{self._node} is not ready: {reason or self._failure}")
+            time.sleep(_POLL)
 
     def pause(self) -> None:
         """Block the node's event loop; returns when it stands still."""
@@ -102,17 +129,21 @@ class _Life:
             self._up.set()
 
     async def _serve(self) -> None:
+        from lockmanager_node.journal import DiskJournal
+        from lockmanager_node.waking import owner
         from lockmanager_node.web.app import Server, create_context
 
         address = urlsplit(self._cluster.url(self._node, "internal"))
-        server = Server(create_context(self._cluster, self._node))
+        journal = None
+        if self._data_dir is not None:
+            journal = await asyncio.to_thread(DiskJournal, self._data_dir, owner(self._cluster, self._node))
+        self._server = server = Server(create_context(self._cluster, self._node, journal=journal))
         await server.start(socket.create_server((address.hostname or "", address.port or 0), backlog=1024))
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self._up.set()
-        await self._end.wait()
-        await self._stop(server)
-
-    async def _stop(self, server: Server) -> None:
-        if self._abruptly:
-            server.abort()
-        await server.stop()
+        ends = [asyncio.create_task(event.wait()) for event in (self._end, server.failed)]
+        # No deadline: it runs until it is told to end, or its journal fails.
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        await (server.crash() if self._abruptly else server.stop())

@@ -109,7 +109,6 @@ class Server:
         if isinstance(journal, DiskJournal):
             journal.attach(asyncio.get_running_loop())
             journal.on_failure = self._journal_failed
-            journal.note(BOOT_KEY, boot_id())
         if rejoiner is None:
             self._serve(None)
         elif (verdict := rejoiner.verdict()) is not None:
@@ -124,13 +123,16 @@ class Server:
         self._serve(await rejoiner.run())
 
     def _serve(self, verdict: Verdict | None) -> None:
-        """Grant from now on; the journal remembers it together with what was adopted, before the first grant."""
+        """Grant from now on. What a new boot or the peers changed is in the journal before its marks, and these before
+        the first answer: a node that dies in between begins anew.
+        """
         service, journal = self.context.service, self.context.journal
         if verdict is None:
             service.start()
         else:
             service.serve(verdict.adoptions, verdict.fence_floor)
             log_verdict(verdict)
+        journal.note(BOOT_KEY, boot_id())
         journal.note(SERVED_KEY, "yes")
 
     def _journal_failed(self, reason: str) -> None:
