@@ -7,6 +7,7 @@ was asked last, so that whatever happens between two commits is written once, as
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,9 @@ from .lock import Adopted, Event, Lease, Lock
 from .records import AdoptedRecord, Adoption, Changes, Kept, LeaseRecord, Numbered, Record, RevokedRecord
 
 IDLE_BEFORE_FORGOTTEN: Final = 60 * MICROSECONDS
+
+RELEASES_REMEMBERED: Final = 100_000
+"""Releases a silent node remembers, the newest: of those before, other nodes have long known when they are asked."""
 
 _NOBODY: Final[Owner] = ""
 """Whom a lease is addressed to whose owner has not spoken yet since this node started."""
@@ -59,6 +63,7 @@ class Books:
         self._waiters: dict[Token, Waiter] = {}
         self._waiting: dict[Owner, set[Waiter]] = {}
         self._revoked: dict[str, Revocation] = {}
+        self._released_in_silence: deque[str] = deque(maxlen=RELEASES_REMEMBERED)
         self._deadlines: DeadlineQueue[Lease | Lock | Revocation] = DeadlineQueue()
         self._journaled = journaled
         self._changed: dict[int, Lease | Revocation | None] = {}
@@ -302,6 +307,21 @@ class Books:
     def _note_end(self, number: int) -> None:
         if self._journaled:
             self._changed[number] = None
+
+
+def adoption(lease: Lease) -> Adoption:
+    """Return what other nodes are told of a lease."""
+    waiter = lease.waiter
+    return Adoption(
+        digest=lease.digest,
+        name=waiter.key[1],
+        label=waiter.label,
+        ticket=waiter.ticket,
+        mode=waiter.mode,
+        fence=lease.fence,
+        ttl=lease.full_ttl,
+        revoked=lease.revoked,
+    )
 
 
 def _record(one: Lease | Revocation) -> Record:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -90,6 +89,7 @@ class DiskJournal:
         self._fence_floor = 0
         self._failed = False
         self._abandoned = False
+        self._closing: asyncio.Event | None = None
         self._orders: SimpleQueue[Batch | None] = SimpleQueue()
         opened: Future[Store] = Future()
         self._thread = threading.Thread(
@@ -146,12 +146,14 @@ class DiskJournal:
     def _fail(self, reason: str) -> None:
         if not self._failed:
             self._failed = True
+            if self._closing is not None:
+                self._closing.set()
             self.on_failure(reason)
 
     async def close(self) -> None:
         """Write what is still to be written, and close the file. Idempotent."""
         while self.busy and not self._failed:
-            synced = asyncio.Event()
+            synced = self._closing = asyncio.Event()
             self.sync(synced.set)
             try:
                 async with asyncio.timeout(CLOSE_DEADLINE):
@@ -182,7 +184,7 @@ class DiskJournal:
         opened.set_result(store)
         try:
             self._commit_all(store)
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a thread that ends unheard leaves everybody waiting for ever
             reason = f"the journal {store.path} cannot be written: {error}"
             store.abandon()
             self._call(lambda: self._fail(reason))

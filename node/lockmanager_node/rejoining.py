@@ -51,6 +51,7 @@ class Rejoiner:
         self._urls = urls
         self._fingerprint = fingerprint
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.incarnation = incarnation
         self._question = {"node": node, "incarnation": str(incarnation)}
         self._asked = asyncio.Event()
 

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -25,6 +26,10 @@ from .records import Kept, Record
 FILE_NAME: Final = "journal.db"
 SCHEMA_VERSION: Final = 1
 
+_LARGEST_WAL: Final = 16 << 20
+_KEPT_WAL: Final = 8 << 20
+"""Bytes of WAL that call for tidying at once, and that stay allocated after it."""
+
 _APPLICATION_ID: Final = 0x4C4B4D4A  # "LKMJ": tells our files from other databases
 _SCHEMA: Final = (
     "PRAGMA auto_vacuum = INCREMENTAL",
@@ -32,6 +37,13 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL)",
+)
+_SETTINGS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA wal_autocheckpoint = 0",
+    f"PRAGMA journal_size_limit = {_KEPT_WAL}",
+    "PRAGMA cell_size_check = ON",
 )
 # One statement for a whole batch: the interpreter lets go of its lock once, not once per row, and a busy event loop
 # would take milliseconds to give it back each time.
@@ -47,12 +59,18 @@ _TIDY_AT: Final = 1_000
 _TIDY_AT_LATEST: Final = 4_000
 """Pages that may have been written to the WAL, about, before they are moved into the database."""
 
-_LARGEST_WAL: Final = 16 << 20
-_KEPT_WAL: Final = 8 << 20
-"""Bytes of WAL that call for tidying at once, and that stay allocated after it."""
-
 _FREE_PAGES: Final = 1_000
 _REPLACE: Final = "replace this node: stop it, empty its data directory and start it again (it rejoins from its peers)"
+
+_PRIMARY_CODE: Final = 0xFF
+_OF_THE_DISK: Final = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+"""What SQLite says of a disk or of permissions rather than of what is in the file."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
@@ -97,14 +115,16 @@ class Store:
         except OSError as error:
             raise JournalRefused(f"the journal {self.path} cannot be opened: {_why(error)}") from None
         except sqlite3.Error as error:
-            raise JournalRefused(
-                f"the journal {self.path} cannot be made: {error}; is there space, and may this node write there?"
-            ) from None
+            raise self._refusal(error) from None
         try:
+            self._check_format()
             self.about = self._read_about()
             self._check_owner(about)
             self._kept: Kept | None = self._read_records()
             self.fence_floor = self._kept.fence_floor
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._refusal(error) from None
         except BaseException:
             self._db.close()
             raise
@@ -118,29 +138,23 @@ class Store:
             raise RuntimeError(f"what the journal {self.path} knew was taken before")
         return kept
 
+    def _check_format(self) -> None:
+        """Refuse what is not ours before anything in it is changed."""
+        if self._pragma("application_id") != _APPLICATION_ID:
+            raise self._corrupt("it is not a journal of a lock node")
+        if (version := self._pragma("user_version")) > SCHEMA_VERSION:
+            raise JournalRefused(
+                f"the journal {self.path} has version {version}, and this node knows "
+                f"{SCHEMA_VERSION} at most; start the newer version of the node, or {_REPLACE}"
+            )
+
     def _read_about(self) -> dict[str, str]:
-        try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            found = {name: self._pragma(name) for name in ("application_id", "user_version")}
-            if found["application_id"] != _APPLICATION_ID:
-                raise self._corrupt("it is not a journal of a lock node")
-            if found["user_version"] > SCHEMA_VERSION:
-                raise JournalRefused(
-                    f"the journal {self.path} has version {found['user_version']}, and this node knows "
-                    f"{SCHEMA_VERSION} at most; start the newer version of the node, or {_REPLACE}"
-                )
-            complaint = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if complaint != "ok":
-                raise self._corrupt(complaint.splitlines()[-1])
-            return dict(self._db.execute("SELECT key, value FROM about"))
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                raise JournalRefused(
-                    f"the journal {self.path} is in use by another process; give each node a data directory of its own"
-                ) from None
-            raise self._corrupt(str(error)) from None
-        except sqlite3.DatabaseError as error:
-            raise self._corrupt(str(error)) from None
+        for statement in _SETTINGS:
+            self._db.execute(statement)
+        complaint = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if complaint != "ok":
+            raise self._corrupt(complaint.splitlines()[-1])
+        return dict(self._db.execute("SELECT key, value FROM about"))
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -158,17 +172,30 @@ class Store:
 
     def _read_records(self) -> Kept:
         records, fence_floor = [], 0
-        try:
-            for number, body, checksum in self._db.execute("SELECT number, body, checksum FROM record"):
-                if checksum != _checksum(number, body):
-                    raise self._corrupt(f"the checksum of record {number} is wrong")
+        for number, body, checksum in self._db.execute("SELECT number, body, checksum FROM record"):
+            if checksum != _checksum(number, body):
+                raise self._corrupt(f"the checksum of record {number} is wrong")
+            try:
                 if number == _FENCE_FLOOR:
                     fence_floor = msgspec.json.decode(body, type=int)
                 else:
                     records.append((number, _decoder.decode(body)))
-        except (sqlite3.Error, msgspec.MsgspecError, TypeError, UnicodeError) as error:
-            raise self._corrupt(str(error)) from None
+            except (msgspec.MsgspecError, TypeError):
+                # Not the error's own words: they may quote the record, and a token is in it.
+                raise self._corrupt(f"record {number} makes no sense") from None
         return Kept(records, fence_floor)
+
+    def _refusal(self, error: sqlite3.Error) -> JournalRefused:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE
+        if code == sqlite3.SQLITE_BUSY:
+            return JournalRefused(
+                f"the journal {self.path} is in use by another process; give each node a data directory of its own"
+            )
+        if code in _OF_THE_DISK:
+            return JournalRefused(
+                f"the journal {self.path} cannot be made: {error}; is there space, and may this node write there?"
+            )
+        return self._corrupt(str(error))
 
     def _corrupt(self, what: str) -> JournalRefused:
         return JournalRefused(f"the journal {self.path} is damaged ({what}); {_REPLACE}")
@@ -202,7 +229,8 @@ class Store:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             self._untidy = 0
             if idle and self._pragma("freelist_count") > _FREE_PAGES:
-                self._db.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+                # As a script: it gives back one page per step, and `execute` takes a single one.
+                self._db.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
 
     def _wal_size(self) -> int:
         try:
@@ -245,7 +273,7 @@ def _checksum(number: int, body: str) -> int:
 
 def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
     """Make a journal where there is none. It gets its name when it is whole, so that a half-made one is never met."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_directory(path.parent)
     if path.exists():
         return
     if wal.exists():
@@ -268,6 +296,14 @@ def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
     _sync_directory(path.parent)
 
 
+def _make_directory(directory: Path) -> None:
+    """Make it and its parents where they are missing, so that they outlive the machine's next crash."""
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for one in missing:
+        _sync_directory(one.parent)
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -279,14 +315,9 @@ def _sync_directory(directory: Path) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     # The exclusive lock keeps a second process out, and with it SQLite needs no shared memory.
     db = sqlite3.connect(path.absolute().as_uri() + "?mode=rw", uri=True, isolation_level=None, timeout=0)
-    for statement in (
-        "PRAGMA locking_mode = EXCLUSIVE",
-        "PRAGMA synchronous = NORMAL",
-        "PRAGMA wal_autocheckpoint = 0",
-        f"PRAGMA journal_size_limit = {_KEPT_WAL}",
-        "PRAGMA cell_size_check = ON",
-    ):
-        db.execute(statement)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    # Damaged text must fail its checksum, not the reading: that error would quote it.
+    db.text_factory = partial(str, encoding="utf-8", errors="replace")
     return db
 
 

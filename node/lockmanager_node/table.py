@@ -35,6 +35,7 @@ from lockmanager.wire import (
     Space,
     Token,
     Yield,
+    token_digest,
 )
 
 from .books import IDLE_BEFORE_FORGOTTEN, Books, Revocation
@@ -121,12 +122,16 @@ class Table(Books):
     def serve(self, adoptions: Iterable[Adoption], fence_floor: int, now: int) -> Outbox:
         """End the silence: let what other nodes told stand for its full ttl, and grant what can be granted.
 
-        Every fence from now on exceeds `fence_floor`.
+        Every fence from now on exceeds `fence_floor`. A lease that was released here in the meantime is over: nobody
+        would release it again.
         """
         outbox = self.expire(now)
         self._lift_floor(fence_floor)
+        released = set(self._released_in_silence)
+        self._released_in_silence.clear()
         for adoption in adoptions:
-            self._adopt(adoption, now)
+            if adoption.digest not in released:
+                self._adopt(adoption, now)
         self.silent = False
         for lock in self._locks.values():
             self._settle(lock, now, outbox)
@@ -196,6 +201,8 @@ class Table(Books):
         return None
 
     def _release(self, owner: Owner, token: Token, now: int, outbox: Outbox) -> None:
+        if self.silent:
+            self._released_in_silence.append(token_digest(token))
         known = self._find(token)
         if token in self._waiters:
             self._leave_line(self._waiters[token])

@@ -21,6 +21,9 @@ SERVED_KEY: Final = "served"
 BOOT_KEY: Final = "boot"
 """The boot of the machine that the journal's deadlines belong to."""
 
+ASKS_AS_KEY: Final = "asks as"
+"""The incarnation under which a node asks its peers: that of its first start on this disk."""
+
 PAST_KEY: Final = "first incarnation of "
 """The journal's notes about peers that asked begin so."""
 
@@ -52,3 +55,12 @@ def take_up(journal: DiskJournal, table: Table, past: Past, now: int) -> bool:
     if SERVED_KEY in journal.about:
         log.info("journal_read leases=%d fence_floor=%d same_boot=%s", table.lease_count, kept.fence_floor, same_boot)
     return SERVED_KEY in journal.about
+
+
+def asks_as(journal: DiskJournal | None, incarnation: int) -> int:
+    """Return under which incarnation a node asks its peers that was never allowed to grant.
+
+    Its starts so far were one first start, interrupted: nothing was granted in between. Whoever loses the disk loses
+    this with it, and has a past.
+    """
+    return incarnation if journal is None else int(journal.about.get(ASKS_AS_KEY, incarnation))

@@ -1,4 +1,4 @@
-"""The clients, nodes and connections of a model run: real acquisitions and tables, and queues in place of sockets.
+"""The clients and connections of a model run: real acquisitions, and queues in place of sockets.
 
 Nothing here chooses what happens next: that is the scheduler's, in `model_run`.
 """
@@ -15,26 +15,16 @@ from lockmanager.acquisition import Acquisition
 from lockmanager.actions import Action, Apart, Failed, Held, Lost, Phase, Request, Send
 from lockmanager.ballot import Link
 from lockmanager.renewals import period
-from lockmanager.wire import TOKEN_LENGTH, Acquire, Answer, Hello, Mode, Release, Released, Space, Token, UpMessage
-from lockmanager_node.table import Outbox, Table
+from lockmanager.wire import TOKEN_LENGTH, Acquire, Answer, Mode, Release, Released, Space, Token, UpMessage
 
 if TYPE_CHECKING:
+    from tests.support.model_nodes import Decided, Node, Timepiece
     from tests.support.model_run import World
 
 TTL = 1_000_000
+"""The longest ttl asked for at first, and that of most acquisitions."""
 WALL = 1_700_000_000_000_000
 _tokens = count(1)
-
-
-@dataclass(slots=True)
-class Timepiece:
-    """A clock of one machine: its own beginning, and a rate off by up to 4 in 1,000."""
-
-    beginning: int
-    per_million: int
-
-    def at(self, instant: int) -> int:
-        return self.beginning + instant + instant * self.per_million // 1_000_000
 
 
 @dataclass(slots=True)
@@ -44,7 +34,7 @@ class Wire:
     client: Client
     node: Node
     up: deque[tuple[int, list[UpMessage]]] = field(default_factory=deque)
-    decided: deque[tuple[int, Answer | None]] = field(default_factory=deque)
+    decided: deque[Decided] = field(default_factory=deque)
     down: deque[tuple[int, int, Answer | None]] = field(default_factory=deque)
     newest_sent: int = 0
     open: bool = False
@@ -59,53 +49,13 @@ class Wire:
         self.down.clear()
 
 
-class Node:
-    """A lock table that answers whoever asks, until it falls silent."""
-
-    def __init__(self, name: str, clock: Timepiece, number: int) -> None:
-        self.name, self.clock = name, clock
-        self.table = Table(number)
-        self.wires: dict[str, Wire] = {}
-        self.silent = False
-        self.syncs_until = 0
-
-    def receive(self, wire: Wire, instant: int) -> None:
-        wire.newest_sent, messages = wire.up.popleft()
-        for message in messages:
-            assert not isinstance(message, Hello)
-            self.tell(self.table.handle(wire.client.name, message, self.clock.at(instant), WALL + instant))
-        wire.decided.append((wire.newest_sent, None))
-
-    def tell(self, outbox: Outbox) -> None:
-        """Queue the answers with the echo of this very decision."""
-        for owner, answer in outbox:
-            wire = self.wires[owner]
-            if wire.known_to_node:
-                wire.decided.append((wire.newest_sent, answer))
-
-    def send(self, wire: Wire) -> None:
-        """Let the oldest answer leave: its journal is synced."""
-        echo, answer = wire.decided.popleft()
-        wire.down.append((echo, self.table.largest_ticket, answer))
-
-    def expire(self, instant: int) -> None:
-        self.tell(self.table.expire(self.clock.at(instant)))
-
-    def end_session(self, wire: Wire, instant: int) -> None:
-        wire.known_to_node = False
-        self.tell(self.table.end_session(wire.client.name, self.clock.at(instant)))
-
-    def is_due(self, instant: int) -> bool:
-        deadline = self.table.next_deadline()
-        return deadline is not None and deadline <= self.clock.at(instant) and self.table.lease_count > 0
-
-
 @dataclass(slots=True)
 class Plan:
     """What one acquisition is to be."""
 
     mode: Mode
     patient: bool
+    ttl: int
     hold: int
     give_up_after: int | None
 
@@ -122,7 +72,7 @@ class Client:
         self.name, self.clock, self.wall_skew, self.plans, self.world = name, clock, wall_skew, plans, world
         self.wires: dict[str, Wire] = {}
         self.acquisition: Acquisition | None = None
-        self.plan = Plan(Mode.EXCLUSIVE, patient=True, hold=0, give_up_after=None)
+        self.plan = Plan(Mode.EXCLUSIVE, patient=True, ttl=TTL, hold=0, give_up_after=None)
         self.largest_ticket = 0
         self.stands_still_until = 0
         self.next_round_at = 0
@@ -158,7 +108,7 @@ class Client:
             space=Space.QUORUM,
             name="orders/42",
             mode=self.plan.mode,
-            ttl=TTL,
+            ttl=self.plan.ttl,
             ticket=self.largest_ticket,
             label=self.name,
             nodes=tuple(self.wires),
@@ -177,7 +127,7 @@ class Client:
         self.retry_at = None
         token = Token(f"{next(_tokens):0{TOKEN_LENGTH}d}")
         actions = acquisition.start(token, self.now)
-        self.renew_at, self.beat_at = self.now + period(TTL), self.now + TTL // 5
+        self.renew_at, self.beat_at = self.now + period(acquisition.ttl), self.now + TTL // 5
         self.perform(acquisition, actions)
 
     def release(self) -> None:
@@ -189,7 +139,7 @@ class Client:
     def renew(self) -> None:
         assert self.acquisition is not None
         acquisition = self.acquisition
-        self.renew_at = self.now + period(TTL)
+        self.renew_at = self.now + period(acquisition.ttl)
         self.perform(acquisition, acquisition.tick(self.now))
         if acquisition.phase in (Phase.WAITING, Phase.HELD):
             self.perform(acquisition, acquisition.renew())
@@ -236,7 +186,7 @@ class Client:
             case Send(node, message):
                 self.send(self.wires[node], message)
             case Held(fence):
-                self.renew_at = self.now + period(TTL)
+                self.renew_at = self.now + period(acquisition.ttl)
                 self.release_at = self.world.instant + self.plan.hold
                 self.world.note_held(acquisition.request.mode, fence)
                 self.world.seen["promises kept"] += self.plan.is_promised
@@ -250,7 +200,7 @@ class Client:
 
     def send(self, wire: Wire, message: UpMessage) -> None:
         if isinstance(message, Release):
-            wire.unconfirmed[message.token] = self.world.instant + TTL
+            wire.unconfirmed[message.token] = self.world.instant + self.plan.ttl
         if isinstance(message, Acquire):
             self.world.seen["acquires"] += 1
         if wire.open:

@@ -14,7 +14,8 @@ from random import Random
 
 from lockmanager.ballot import Link
 from lockmanager.wire import Mode, Release, UpMessage
-from tests.support.model_parts import TTL, Client, Node, Plan, Timepiece, Wire
+from tests.support.model_nodes import Node, Timepiece
+from tests.support.model_parts import TTL, Client, Plan, Wire
 
 ROUNDS = 3
 STEPS_LIMIT = 30_000
@@ -24,6 +25,9 @@ MIXED = ("break", "break", "stall", "stall", "pause", "part", "slow", "silence")
 SHAKY = ("break",)
 LATE = ("slow", "slow", "part", "stall")
 INSISTENT = ("again", "again", "again", "stall")
+DEADLY = ("crash", "crash", "lose a disk", "lose a disk", "blackout", "part", "slow", "pause")
+"""Nodes die and come back, with their journals or without."""
+LONGEST = 3 * TTL
 
 
 class Broken(AssertionError):
@@ -46,7 +50,7 @@ class World:
         self.instant = 0
         self.seen: Counter[str] = Counter()
         self.troubles = chance.choice([0, 20, 80])
-        self.kinds_of_trouble = trouble or chance.choice([MIXED, SHAKY, LATE, INSISTENT])
+        self.kinds_of_trouble = trouble or chance.choice([MIXED, SHAKY, LATE, INSISTENT, DEADLY])
         self.pace = chance.choice([QUICK, SLUGGISH])
         self.fences: dict[Mode, int] = dict.fromkeys(Mode, 0)
         shared = chance.choice([0.0, 0.3, 0.6]) if shared is None else shared
@@ -59,7 +63,8 @@ class World:
             client.plans = [self._plan(shared) for _ in range(ROUNDS)]
         self.wires = [self._wire(client, node) for client in self.clients for node in self.nodes]
         self.promised = sum(plan.is_promised for client in self.clients for plan in client.plans)
-        self.may_fall_silent = (nodes - 1) // 2
+        self.may_fail = (nodes - 1) // 2
+        self.script: list[tuple[int, Callable[[], None]]] = []
 
     def _clock(self) -> Timepiece:
         return Timepiece(self.chance.randrange(10**12), self.chance.randint(-4_000, 4_000))
@@ -69,6 +74,7 @@ class World:
         return Plan(
             mode=Mode.SHARED if chance.random() < shared else Mode.EXCLUSIVE,
             patient=chance.random() < 0.85,
+            ttl=LONGEST if chance.random() < 0.2 else TTL,
             hold=chance.choice([0, 1_000, 50_000, TTL // 2, 2 * TTL]),
             give_up_after=chance.randrange(TTL) if chance.random() < 0.1 else None,
         )
@@ -95,8 +101,10 @@ class World:
         self.seen["readers together"] += len(holding) > 1
 
     def check_clean(self) -> None:
-        for node in self.nodes:
-            if not node.silent and (node.table.lease_count or node.table.waiter_count):
+        for node in self.serving():
+            if self.seen["crashes"] or self.seen["disks lost"]:
+                node.expire(self.instant + 2 * LONGEST)  # what a dead node was told to end may have come back
+            if node.table.lease_count or node.table.waiter_count:
                 raise Broken(f"{node.name} keeps what was released")
 
     # The scheduler
@@ -117,6 +125,8 @@ class World:
         if self.troubles and self.chance.random() < 0.05:
             self.troubles -= 1
             self.make_trouble()
+        while self.script and self.script[0][0] <= self.instant:
+            self.script.pop(0)[1]()
         possible = list(self.possible())
         if possible and self.chance.random() < 0.9:
             self.chance.choice(possible)()
@@ -134,13 +144,12 @@ class World:
             if client.stands_still_until <= self.instant:
                 yield from client.due()
         for node in self.nodes:
-            if not node.silent and node.is_due(self.instant):
-                yield partial(node.expire, self.instant)
+            yield from self.possible_of(node)
         for wire in self.wires:
             yield from self.possible_on(wire)
 
     def possible_on(self, wire: Wire) -> Iterator[Callable[[], None]]:
-        if wire.node.silent or wire.stalled_until > self.instant:
+        if wire.node.silent or max(wire.stalled_until, wire.node.down_until) > self.instant:
             return
         if not wire.open:
             if wire.back_at <= self.instant:
@@ -161,7 +170,8 @@ class World:
             return
         at = [at for client in self.clients for at in (*client.next_instants(), client.stands_still_until)]
         at += [one for wire in self.wires for one in (wire.stalled_until, wire.back_at)]
-        at += [node.syncs_until for node in self.nodes]
+        at += [one for node in self.nodes for one in (node.syncs_until, node.down_until)]
+        at += [instant for instant, _ in self.script[:1]]
         ahead = min((one for one in at if one > self.instant), default=self.instant + TTL // 10)
         self.instant = min(ahead + 1, self.instant + TTL // 10)
 
@@ -200,12 +210,74 @@ class World:
             case "part":
                 for one in self.chance.sample(list(client.wires.values()), len(self.nodes) // 2 + 1):
                     one.stalled_until = until
+            case "bare":
+                for one in self.chance.sample(list(client.wires.values()), (len(self.nodes) - 1) // 2):
+                    one.stalled_until = self.instant + 4 * TTL
+            case deadly:
+                self.let_nodes_suffer(deadly)
+
+    def let_nodes_suffer(self, trouble: str) -> None:
+        match trouble:
             case "slow":
                 for node in self.nodes:
                     node.syncs_until = self.instant + TTL // 3
-            case "silence" if self.may_fall_silent:
-                self.may_fall_silent -= 1
-                self.fall_silent(self.chance.choice([node for node in self.nodes if not node.silent]))
+            case "silence" if self.may_fail:
+                self.may_fail -= 1
+                self.fall_silent(self.chance.choice(self.serving()))
+            case "crash":
+                self.crash(self.chance.choice(self.serving()))
+            case "blackout":
+                for node in self.serving():
+                    self.crash(node)
+            case "lose a disk" if self.may_fail:
+                self.may_fail -= 1
+                self.lose_disk(self.chance.choice(self.relied_on() or self.serving()))
+
+    def serving(self) -> list[Node]:
+        return [node for node in self.nodes if not node.silent and node.rejoin is None]
+
+    def relied_on(self) -> list[Node]:
+        """Return the nodes whose forgetting hurts most: somebody holds a lease there."""
+        holding = [client.acquisition for client in self.clients if client.holds and client.acquisition is not None]
+        granted = {vote.node for acquisition in holding for vote in acquisition.ballot if vote.grant is not None}
+        return [node for node in self.serving() if node.name in granted]
+
+    def crash(self, node: Node) -> None:
+        self.seen["crashes"] += 1
+        self.go_down(node)
+        node.crash(self.instant, self.chance)
+
+    def lose_disk(self, node: Node) -> None:
+        self.seen["disks lost"] += 1
+        self.go_down(node)
+        peers = [other for other in self.nodes if other is not node]
+        node.lose_disk(peers, len(self.nodes) - len(self.nodes) // 2, self.instant)
+
+    def go_down(self, node: Node) -> None:
+        node.down_until = self.instant + self.chance.choice([0, 1_000, TTL // 2, 2 * TTL])
+        for wire in node.wires.values():
+            wire.known_to_node = False
+            if wire.open:
+                self.disconnect(wire)
+
+    def possible_of(self, node: Node) -> Iterator[Callable[[], None]]:
+        if node.silent or node.down_until > self.instant:
+            return
+        if node.is_due(self.instant):
+            yield partial(node.expire, self.instant)
+        if node.rejoin is None:
+            return
+        if node.told:
+            yield partial(self.hear, node)
+        if len(node.told) < len(self.nodes):
+            for peer in self.nodes:
+                if peer.name in node.rejoin.to_ask() and not peer.silent and peer.down_until <= self.instant:
+                    yield partial(node.ask, peer, self.instant)
+
+    def hear(self, node: Node) -> None:
+        if node.hear(self.instant):
+            self.seen["rejoined"] += 1
+            self.may_fail += 1
 
     def fall_silent(self, node: Node) -> None:
         """Crash for ever: half of the clients learn of it, the others only hear nothing any more."""

@@ -11,7 +11,11 @@ import pytest
 from tests.support.imports import OURS, Source
 
 PURE = [
-    *(f"lockmanager_node.{room}" for room in ("table", "line", "lock", "limits", "deadlines", "silence")),
+    *(
+        f"lockmanager_node.{room}"
+        for room in ("table", "books", "records", "line", "lock", "limits", "deadlines", "silence")
+    ),
+    "lockmanager_node.recovery",
     *(f"lockmanager.{room}" for room in ("acquisition", "ballot", "patience", "topology", "wire", "durations")),
     *(f"lockmanager.{room}" for room in ("checks", "failover", "releases", "renewals")),
 ]

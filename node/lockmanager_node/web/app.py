@@ -22,7 +22,7 @@ from ..recovery import Past, Verdict
 from ..rejoining import Rejoiner, log_verdict
 from ..service import Service, log_event
 from ..table import Table
-from ..waking import BOOT_KEY, SERVED_KEY, take_up
+from ..waking import ASKS_AS_KEY, BOOT_KEY, SERVED_KEY, asks_as, take_up
 from . import classic, health, locks, problems, recovery, session
 from .context import NodeContext
 
@@ -62,7 +62,8 @@ def create_context(
     if has_past and new_cluster:
         log.warning("new_cluster_ignored reason=%s", "the journal of this node knows better; take the option away")
     if not has_past:
-        rejoiner = Rejoiner.of(cluster, node_id, incarnation, clock, key=access.peer_key, new_cluster=new_cluster)
+        asker = asks_as(journal, incarnation)
+        rejoiner = Rejoiner.of(cluster, node_id, asker, clock, key=access.peer_key, new_cluster=new_cluster)
         service.be_silent(rejoiner.readiness)
     return NodeContext(
         service, cluster, node_id, access, clock, new_token, incarnation, journal or MemoryJournal(), past, rejoiner
@@ -120,6 +121,11 @@ class Server:
             await web.SockSite(self._runner, listener).start()
 
     async def _rejoin(self, rejoiner: Rejoiner) -> None:
+        """Ask under an incarnation that the next start will ask under too, should this one be interrupted."""
+        journal, noted = self.context.journal, asyncio.Event()
+        journal.note(ASKS_AS_KEY, str(rejoiner.incarnation))
+        journal.sync(noted.set)
+        await noted.wait()  # no deadline: a journal that fails stops the node
         self._serve(await rejoiner.run())
 
     def _serve(self, verdict: Verdict | None) -> None:

@@ -16,8 +16,8 @@ from aiohttp import web
 from lockmanager.topology import Cluster
 from lockmanager.wire import Space, State
 
+from ..books import adoption
 from ..lock import Lease
-from ..records import Adoption
 from ..recovery import Report
 from ..waking import PAST_KEY
 from . import checks, targets
@@ -78,7 +78,7 @@ class _Recovery:
             recovering=self._service.readiness.state is State.RECOVERING,
             never=table.largest_fence == 0 and not self._context.past.knows_earlier(node, incarnation),
             fence=table.largest_fence,
-            leases=[_told(lease) for lease in page[:PAGE]],
+            leases=[adoption(lease) for lease in page[:PAGE]],
             after=page[PAGE - 1].number if len(page) > PAGE else None,
         )
 
@@ -87,17 +87,3 @@ def _concerns(cluster: Cluster, lease: Lease, node: str) -> bool:
     """Say whether the one who asks helps to decide about this lease; other spaces are one node's own."""
     space, name = lease.waiter.key
     return space is Space.QUORUM and (not node or node in cluster.quorum_nodes(name))
-
-
-def _told(lease: Lease) -> Adoption:
-    waiter = lease.waiter
-    return Adoption(
-        digest=lease.digest,
-        name=waiter.key[1],
-        label=waiter.label,
-        ticket=waiter.ticket,
-        mode=waiter.mode,
-        fence=lease.fence,
-        ttl=lease.full_ttl,
-        revoked=lease.revoked,
-    )
