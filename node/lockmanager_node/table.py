@@ -143,7 +143,8 @@ class Table(Books):
 
     def _acquire(self, owner: Owner, request: Acquire, now: int, wall: int, outbox: Outbox) -> None:
         token = request.token
-        if self._is_revoked(token):
+        adopted = self._adopted_by(token)
+        if self._is_revoked(token) or (adopted is not None and adopted.revoked):
             outbox.append((owner, Revoked(token)))
         elif (known := self._find(token)) is not None:
             self._acquire_again(owner, known, request, now, outbox)
@@ -292,6 +293,8 @@ class Table(Books):
             self._take_over(lock, lease)
             self._add_lease(lock, lease)
             outbox.append((waiter.owner, self._granted(lease, resent=False)))
+            if lease.revoked:
+                outbox.append((waiter.owner, Revoked(waiter.token)))
             self._tell(Event.GRANTED, lease)
 
     def _granted(self, lease: Lease, *, resent: bool) -> Granted:
