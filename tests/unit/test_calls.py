@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from lockmanager.durations import MICROSECONDS, microseconds
-from lockmanager.wire import Acquire, Granted, Mode, Refused, Release, Renew, Space, Token
+from lockmanager.wire import Acquire, Granted, Mode, Refused, Release, Released, Renew, Renewed, Space, Token
 from lockmanager_node import calls
 from lockmanager_node.service import Service
 from lockmanager_node.table import Table
 from tests.support.node_server import FakeClock, eventually
+from tests.support.service_cases import SlowJournal
 
 FIRST, SECOND = Token("1" * 32), Token("2" * 32)
 WAIT = 60.0
@@ -132,3 +133,94 @@ async def test_renewing_a_token_that_waits_is_answered_with_nothing(counter: Cou
     assert calls.tell(counter.service, Renew(SECOND, MICROSECONDS)) is None
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+# With a journal
+
+
+class Slow(Counter):
+    """A node whose journal a test lets go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.journal = SlowJournal()
+        self.service = Service(Table(7, journaled=True), self.clock, journal=self.journal)
+
+
+@pytest.fixture
+async def slow() -> Slow:
+    return Slow()
+
+
+async def test_a_grant_is_answered_when_it_is_durable(slow: Slow) -> None:
+    call = slow.acquire(FIRST)
+    await eventually(lambda: slow.journal.busy)
+    assert not call.done()
+    slow.journal.go_on()
+    assert isinstance(await call, Granted)
+
+
+async def test_a_call_cancelled_while_the_journal_syncs_gives_back(slow: Slow) -> None:
+    call = slow.acquire(FIRST)
+    await eventually(lambda: slow.journal.busy)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert not slow.stands(FIRST)
+
+
+async def test_a_client_that_leaves_while_the_journal_syncs_holds_nothing(slow: Slow) -> None:
+    call = slow.acquire(FIRST)
+    await eventually(lambda: slow.journal.busy)
+    slow.here = False
+    slow.journal.go_on()
+    await call
+    assert not slow.stands(FIRST)
+
+
+async def test_a_refusal_does_not_wait_for_the_journal(slow: Slow) -> None:
+    holding = slow.acquire(FIRST)
+    await eventually(lambda: slow.journal.busy)
+    assert isinstance(await slow.acquire(SECOND), Refused)
+    slow.journal.go_on()
+    await holding
+
+
+@pytest.mark.parametrize("failure", ["failed", "slow"])
+async def test_a_grant_that_does_not_become_durable_is_no_grant(
+    slow: Slow, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if failure == "slow":
+        monkeypatch.setattr("lockmanager_node.service.DURABLE_DEADLINE", 0)
+    call = slow.acquire(FIRST)
+    if failure == "failed":
+        await eventually(lambda: slow.journal.busy)
+        slow.service.fail("the disk is full")
+    with pytest.raises(calls.Stopping, match="journal"):
+        await call
+
+
+async def test_a_grant_the_journal_was_too_slow_for_is_given_back(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lockmanager_node.service.DURABLE_DEADLINE", 0)
+    with pytest.raises(calls.Stopping):
+        await slow.acquire(FIRST)
+    assert not slow.stands(FIRST)
+
+
+async def test_a_renewal_is_answered_when_it_is_durable(slow: Slow) -> None:
+    call = slow.acquire(FIRST)
+    await eventually(lambda: slow.journal.busy)
+    slow.journal.go_on()
+    await call
+    renewal = asyncio.create_task(calls.renew(slow.service, Renew(FIRST, microseconds(20))))
+    await eventually(lambda: slow.journal.busy)
+    assert not renewal.done()
+    slow.journal.go_on()
+    assert isinstance(await renewal, Renewed)
+
+
+async def test_a_release_does_not_wait_for_the_journal(slow: Slow) -> None:
+    call = slow.acquire(FIRST)
+    await eventually(lambda: slow.journal.busy)
+    slow.journal.go_on()
+    await call
+    assert isinstance(calls.tell(slow.service, Release(FIRST)), Released)

@@ -19,58 +19,15 @@ from lockmanager.wire import (
     Release,
     Renew,
     Space,
-    UpFrame,
-    UpMessage,
     Yield,
-    decode_down,
 )
-from lockmanager_node.records import Changes
 from lockmanager_node.service import Service
-from lockmanager_node.sessions import Peer, SessionTaken
+from lockmanager_node.sessions import SessionTaken
 from lockmanager_node.silence import patience
 from lockmanager_node.table import Table
+from tests.support.service_cases import Far, tick
+from tests.support.service_cases import StillClock as Clock
 from tests.support.table_cases import INCARNATION, NOW, TTL, WALL, acquire, token_of
-
-
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> int:
-        return self.at
-
-    def wall(self) -> int:
-        return WALL + self.at - NOW
-
-
-class Far:
-    """The far end of one session: what it sends, and the frames it was sent."""
-
-    def __init__(self, service: Service, who: str, *, key_id: str | None = None) -> None:
-        self.frames: list[DownFrame] = []
-        self.sizes: list[int] = []
-        self.closed: list[str] = []
-        self.service = service
-        self.session = service.connect(Peer(f"session {who}", who, key_id, self._take, self.closed.append), sent=0)
-
-    def _take(self, data: bytes) -> None:
-        self.sizes.append(len(data))
-        self.frames.append(decode_down(data))
-
-    def send(self, *messages: UpMessage, sent: int = 1) -> None:
-        self.session.receive(UpFrame(sent, list(messages)))
-
-    async def told(self) -> list[object]:
-        """Return what this session is told at the end of this tick."""
-        self.frames.clear()
-        await tick()
-        return [message for frame in self.frames for message in frame.messages]
-
-
-async def tick() -> None:
-    await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -334,38 +291,3 @@ async def test_answers_for_nobody_who_listens_are_dropped(service: Service) -> N
 
 async def test_what_a_peer_shows_is_not_its_session_id(service: Service) -> None:
     assert "session ann" not in repr(Far(service, "ann").session.peer)
-
-
-class SlowJournal:
-    """Keeps what is to be said until a test lets its commit end."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-        self.written: list[Changes] = []
-
-    @property
-    def busy(self) -> bool:
-        return bool(self.waiting)
-
-    def write(self, changes: Changes) -> None:
-        self.written.append(changes)
-
-    def note(self, key: str, value: str) -> None:
-        raise AssertionError(f"{key} {value} is not to be noted here")
-
-    def sync(self, then: Callable[[], None]) -> None:
-        self.waiting.append(then)
-
-
-async def test_what_is_decided_while_a_commit_runs_waits_for_a_commit_of_its_own(clock: Clock) -> None:
-    journal = SlowJournal()
-    ann = Far(Service(Table(INCARNATION), clock, journal=journal), "ann")
-    ann.send(acquire("a", ticket=WALL), sent=10)
-    await tick()
-    ann.send(acquire("b", ticket=WALL, name="another"), sent=20)
-    journal.waiting.pop()()
-    assert [(frame.echo, len(frame.messages)) for frame in ann.frames] == [(10, 1)]
-    await tick()
-    assert len(ann.frames) == 1
-    journal.waiting.pop()()
-    assert [(frame.echo, len(frame.messages)) for frame in ann.frames] == [(10, 1), (20, 1)]

@@ -149,6 +149,14 @@ def test_one_in_line_renews_its_place_and_not_what_was_adopted_of_it() -> None:
     assert desk.table.lease_count == 1
 
 
+def test_the_release_of_one_in_line_ends_what_was_adopted_of_it_too() -> None:
+    desk = rejoined(told_of("ann"), told_of("bob"))
+    desk.acquire("ann")
+    desk.release("ann")
+    assert [lease.waiter.label for lease in desk.table.leases_after(0)] == ["bob"]
+    assert desk.line() == []
+
+
 def test_its_fence_can_be_raised_and_later_fences_exceed_it() -> None:
     desk = rejoined(told_of("ann"))
     assert only(Raised, desk.raise_to("ann", FENCE + 50)).fence == FENCE + 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockmanager.durations import MICROSECONDS
-from lockmanager.wire import Granted, Mode, Renewed, Revoked, Yield
+from lockmanager.wire import Granted, Mode, Renewed, Revoked, Yield, token_digest
 from lockmanager_node.records import AdoptedRecord, Adoption, Changes, Kept, LeaseRecord, Record, RevokedRecord
 from lockmanager_node.table import Table
 from tests.support.table_cases import EXCLUSIVE, INCARNATION, KEY, NOW, TTL, WALL, Desk, only, token_of
@@ -161,6 +161,7 @@ def test_one_that_ended_while_the_node_was_down_is_granted_to_nobody_and_forgott
 def test_after_another_boot_every_lease_gets_its_longest_ttl_again(diary: Diary) -> None:
     diary.desk.acquire("ann")
     diary.desk.renew("ann", 6 * TTL)
+    diary.desk.renew("ann", TTL)
     desk = diary.read(now=7, same_boot=False)
     assert desk.lease("ann").deadline == 7 + 6 * TTL
     assert [number for number, _ in desk.table.take_changes().records] == [1]
@@ -231,6 +232,12 @@ def test_an_adopted_lease_is_kept_and_told_of_alike(diary: Diary) -> None:
         NOW + 6 * TTL,
         6 * TTL,
     )
+
+
+def test_an_adopted_lease_that_was_revoked_stays_so(diary: Diary) -> None:
+    told = Adoption(token_digest(token_of("ann")), KEY[1], "ann", WALL, EXCLUSIVE, WALL, TTL, True)
+    diary.desk.table.serve([told], WALL, NOW)
+    only(Revoked, diary.read().renew("ann"))
 
 
 def test_no_record_shows_a_token(diary: Diary) -> None:
