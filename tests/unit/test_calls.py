@@ -196,7 +196,8 @@ async def test_a_grant_that_does_not_become_durable_is_no_grant(
         await eventually(lambda: slow.journal.busy)
         slow.service.fail("the disk is full")
     with pytest.raises(calls.Stopping, match="journal"):
-        await call
+        async with asyncio.timeout(5):
+            await call
 
 
 async def test_a_grant_the_journal_was_too_slow_for_is_given_back(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,7 +196,7 @@ async def test_a_node_that_stops_decides_nothing_more(service: Service, journal:
     await tick()
     service.stop()
     ann.send(Release(token_of("a")), acquire("c", ticket=WALL, name="another"))
-    service.disconnect(ann.session)
+    service.disconnect(bob.session)
     service.expire()
     assert (service.table.lease_count, service.table.waiter_count) == (1, 1)
 
