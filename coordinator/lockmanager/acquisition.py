@@ -20,7 +20,6 @@ from typing import Final
 
 from .actions import FIRST_TTL, REJECTED_PAUSE, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
-from .durations import drift
 from .patience import Patience
 from .wire import (
     Acquire,
@@ -56,7 +55,7 @@ class Acquisition:
         self.phase = Phase.APART
         self.token = Token("")
         self.fence = 0
-        self.ballot = Ballot(request.nodes)
+        self.ballot = Ballot(request.nodes, FIRST_TTL)
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
         self._had_majority = False
@@ -73,7 +72,7 @@ class Acquisition:
     @property
     def validity(self) -> int:
         """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
-        return self.ballot.first_validity() if self.phase is Phase.WAITING else self.ballot.validity()
+        return self.ballot.validity()
 
     def renewals_answered(self) -> dict[str, int]:
         """Return how many renewals each node has confirmed."""
@@ -114,8 +113,7 @@ class Acquisition:
         self.token, self.phase = token, Phase.WAITING
         self._patience.start(now)
         self._had_majority = False
-        for vote in self.ballot:
-            vote.forget_token()
+        self.ballot.forget_token()
         actions: list[Action] = [self._acquire(vote) for vote in self.ballot if vote.link is Link.LIVE]
         self._watch_minority(now)
         return self._decide(now, actions)
@@ -153,11 +151,10 @@ class Acquisition:
         if ttl is not None:
             self._ttl = ttl
             self.longest_ttl = max(self.longest_ttl, ttl)
-        return [
-            Send(vote.node, Renew(self.token, self.ttl))
-            for vote in self.ballot
-            if vote.grant is not None and vote.link is Link.LIVE
-        ]
+        live = [vote for vote in self.ballot if vote.link is Link.LIVE]
+        for grant in (vote.grant for vote in live if vote.grant is not None):
+            grant.asked_ttl = max(grant.asked_ttl, self.ttl)
+        return [Send(vote.node, Renew(self.token, self.ttl)) for vote in live if vote.grant is not None]
 
     def release(self) -> list[Action]:
         """End it: release on every node, also those that never answered. Idempotent."""
@@ -179,7 +176,7 @@ class Acquisition:
                 vote.grant.fence = max(vote.grant.fence, answer.fence)
             case Renewed() if vote.grant is not None:
                 vote.renewals += 1
-                self._renewed(vote.grant, echo, answer.ttl)
+                self.ballot.confirm(vote.grant, echo, answer.ttl)
             case LostAnswer():
                 self._forget_grant(vote, Said.NOTHING)
                 if self.phase is Phase.WAITING or now < self.loss_at:
@@ -216,15 +213,9 @@ class Acquisition:
         else:
             known = vote.grant = Grant(answer.grant_id, answer.fence, None)
         if not answer.resent:
-            self._renewed(known, echo, answer.ttl)
+            self.ballot.confirm(known, echo, answer.ttl)
         elif known.bound is None:
             self._ask_renewal(vote, self.ttl, actions)
-
-    def _renewed(self, grant: Grant, echo: int, ttl: int) -> None:
-        bound, first = (echo + promised - drift(promised) for promised in (ttl, min(ttl, FIRST_TTL)))
-        grant.bound = bound if grant.bound is None else max(grant.bound, bound)
-        grant.first_bound = max(grant.first_bound, first)
-        grant.full = grant.full or ttl >= self._ttl
 
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
         grant = vote.grant
@@ -253,6 +244,7 @@ class Acquisition:
         if self.ballot.count(Said.REVOKED) >= self.ballot.majority:
             self._lose("an operator revoked it", now, actions)
         elif not self._ended(now, actions):
+            self.ballot.trust(self._ttl, now)
             self._ask_full_ttl(actions)
             self._ask_rejecting_again(now, actions)
 
@@ -265,9 +257,10 @@ class Acquisition:
         fence = max(grant.fence for grant in counted)
         if sum(grant.fence == fence for grant in counted) < self.ballot.majority:
             self._raise_to(fence, actions)
-        elif sum(grant.full for grant in counted) < self.ballot.majority:
+        elif sum(grant.confirmed >= self._ttl for grant in counted) < self.ballot.majority:
             self._ask_full_ttl(actions)
         elif now < self.loss_at:
+            self.ballot.trust(self._ttl, now)
             self.phase, self.fence = Phase.HELD, fence
             actions.append(Held(fence))
             return True
@@ -282,7 +275,7 @@ class Acquisition:
 
     def _ask_full_ttl(self, actions: list[Action]) -> None:
         for vote in self.ballot:
-            if vote.grant is not None and not vote.grant.full:
+            if vote.grant is not None and vote.grant.confirmed < self._ttl:
                 self._ask_renewal(vote, self._ttl, actions)
 
     def _ask_renewal(self, vote: Vote, ttl: int, actions: list[Action]) -> None:
@@ -341,7 +334,7 @@ class Acquisition:
 
     def _acquire(self, vote: Vote) -> Send:
         request = self.request
-        ttl = min(self._ttl, FIRST_TTL)
+        ttl = min(self._ttl, self.ballot.trusted_ttl)  # a holder that fills a node asks for all of it at once
         wait = request.wait or self.phase is Phase.HELD  # a holder that fills a node stands in line like anybody
         return Send(
             vote.node,

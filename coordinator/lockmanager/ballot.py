@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from .actions import FIRST_TTL
+from .durations import bound
 from .wire import GrantId, Holder
 
 
@@ -41,17 +43,30 @@ class Said(Enum):
 class Grant:
     """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one.
 
-    `first_bound` is what it would be if no more than the first ttl were ever asked for: while the lock is not held only
-    that counts, as a node that forgot the grant is silent for no longer.
+    `confirmed` is the longest ttl the node confirmed, of a decision after `echo`. Until `fresh_until` the node cannot
+    have forgotten it and serve again: one that forgot is silent for as long as the first ttl.
     """
 
     grant_id: GrantId
     fence: int
     bound: int | None
-    first_bound: int = 0
+    fresh_until: int = 0
+    echo: int = 0
+    confirmed: int = 0
     raised_to: int = 0
     asked_ttl: int = 0
-    full: bool = False
+
+    def confirm(self, echo: int, ttl: int, *, trusted: int, first: int) -> None:
+        """Take a node's word for `ttl`; no more than `trusted` of it counts so far."""
+        proved = bound(echo, min(ttl, trusted))
+        self.bound = proved if self.bound is None else max(self.bound, proved)
+        self.fresh_until = max(self.fresh_until, bound(echo, min(ttl, first)))
+        if ttl > self.confirmed or (ttl == self.confirmed and echo > self.echo):
+            self.echo, self.confirmed = echo, ttl
+
+    def trust(self, ttl: int) -> None:
+        """Let all of `ttl`, which was confirmed, count."""
+        self.bound = max(self.bound or 0, bound(self.echo, ttl))
 
 
 @dataclass(slots=True)
@@ -101,7 +116,8 @@ class Vote:
 class Ballot:
     """The votes of all nodes of one lock."""
 
-    def __init__(self, nodes: Iterable[str]) -> None:
+    def __init__(self, nodes: Iterable[str], first_ttl: int = FIRST_TTL) -> None:
+        self.trusted_ttl = self._first_ttl = first_ttl
         self._votes = {node: Vote(node) for node in nodes}
         self.majority = len(self._votes) // 2 + 1
 
@@ -115,20 +131,41 @@ class Ballot:
         return len(self._votes)
 
     def counted(self, now: int) -> list[Grant]:
-        """Return the grants on which a lock may come to be held: their first bound lies ahead."""
-        return [vote.grant for vote in self if vote.grant is not None and vote.grant.first_bound > now]
+        """Return the grants whose bound lies ahead."""
+        return [grant for grant in self._grants() if grant.bound is not None and grant.bound > now]
+
+    def forget_token(self) -> None:
+        """Start over for a new token."""
+        self.trusted_ttl = self._first_ttl
+        for vote in self:
+            vote.forget_token()
+
+    def confirm(self, grant: Grant, echo: int, ttl: int) -> None:
+        """Take a node's word for `ttl`; of one above the first no more counts than is trusted so far."""
+        grant.confirm(echo, ttl, trusted=self.trusted_ttl, first=self._first_ttl)
+
+    def trust(self, ttl: int, now: int) -> None:
+        """Rely on a ttl above the first once a majority confirmed it of late.
+
+        A node that forgot its grant is silent until all of these are old news, and then learns the ttl from the others.
+        """
+        fresh = self.fresh(ttl, now)
+        if ttl > self.trusted_ttl and len(fresh) >= self.majority:
+            self.trusted_ttl = ttl
+            for grant in fresh:
+                grant.trust(ttl)
+
+    def fresh(self, ttl: int, now: int) -> list[Grant]:
+        """Return the grants that were confirmed for `ttl` and cannot have been forgotten since."""
+        return [grant for grant in self._grants() if grant.confirmed >= ttl and grant.fresh_until > now]
+
+    def _grants(self) -> Iterator[Grant]:
+        return (vote.grant for vote in self if vote.grant is not None)
 
     def validity(self) -> int:
         """Return until when a majority of the bounds holds; 0 when fewer than a majority are known."""
-        return self._majority_of(vote.grant.bound for vote in self if vote.grant is not None)
-
-    def first_validity(self) -> int:
-        """Return until when a majority of the first bounds holds; 0 when fewer than a majority are known."""
-        return self._majority_of(vote.grant.first_bound or None for vote in self if vote.grant is not None)
-
-    def _majority_of(self, bounds: Iterable[int | None]) -> int:
-        known = sorted((bound for bound in bounds if bound is not None), reverse=True)
-        return known[self.majority - 1] if len(known) >= self.majority else 0
+        bounds = sorted((grant.bound for grant in self._grants() if grant.bound is not None), reverse=True)
+        return bounds[self.majority - 1] if len(bounds) >= self.majority else 0
 
     def live(self) -> int:
         """Return how many sessions are live."""

@@ -36,6 +36,11 @@ def drift(ttl: int) -> int:
     return ttl // 100 + 2_000
 
 
+def bound(echo: int, ttl: int) -> int:
+    """Return until when a coordinator may rely on what a node decided for `ttl` after `echo`, by its own clock."""
+    return echo + ttl - drift(ttl)
+
+
 def heartbeat(ttl: int) -> int:
     """Return how long a session whose shortest ttl is `ttl` may stay silent, both in microseconds."""
     return min(HEARTBEAT_LIMIT, ttl // 5)

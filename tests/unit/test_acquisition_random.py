@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from lockmanager.actions import Apart, Failed, Held, Lost, Send
+from lockmanager.actions import FIRST_TTL, Apart, Failed, Held, Lost, Send
 from lockmanager.ballot import Link
 from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import Acquire, Mode, Release, Token
@@ -41,6 +41,7 @@ class AnyEvents(RuleBasedStateMachine):
         self.asked: set[Token] = set()
         self.released: dict[Token, set[str]] = defaultdict(set)
         self.told: list[type] = []
+        self.proved: dict[str, int] = {}
         self.look(self.case.start())
 
     # Events
@@ -48,24 +49,25 @@ class AnyEvents(RuleBasedStateMachine):
     @rule(node=NODES, fence=FENCES, ttl=TTLS, late=PAUSES, resent=st.booleans())
     def granted(self, node: int, fence: int, ttl: int, late: int, resent: bool) -> None:
         echo = self.case.now - late
-        before = self.bounds()
         name = self.name(node)
+        if not resent:
+            self.note_proof(name, echo, ttl)
         self.look(self.case.grant(name, fence=fence, ttl=ttl, echo=echo, resent=resent))
-        if resent and self.case.phase != "OVER" and before[name] is not None:
-            assert self.bounds()[name] in (before[name], None)
 
     @rule(fence=FENCES, how_many=NODES)
     def granted_by_many(self, fence: int, how_many: int) -> None:
         for node in self.case.nodes[: how_many + 1]:
+            self.note_proof(node, self.case.now, min(self.case.acquisition.ttl, TTL))
             self.look(self.case.grant(node, fence=fence, ttl=min(self.case.acquisition.ttl, TTL)))
 
     @rule(node=NODES, ttl=TTLS, late=PAUSES)
     def renewed(self, node: int, ttl: int, late: int) -> None:
         before, name = self.bounds()[self.name(node)], self.name(node)
+        self.note_proof(name, self.case.now - late, ttl)
         self.look(self.case.renewed(name, ttl=ttl, echo=self.case.now - late))
         after = self.bounds()[name]
-        assert after in (before, bound(self.case.now - late, ttl))
-        assert before is None or after is None or after >= before
+        first = bound(self.case.now - late, min(ttl, FIRST_TTL))
+        assert after == before or (after is not None and after >= max(first, before or first))
 
     @rule(node=NODES, word=st.sampled_from(["lost", "lost", "queue", "queue", "refuse", "revoked", "reject"]))
     def said(self, node: int, word: str) -> None:
@@ -116,6 +118,14 @@ class AnyEvents(RuleBasedStateMachine):
             self.look(self.case.acquisition.release())
 
     # What must hold
+
+    def note_proof(self, node: str, echo: int, ttl: int) -> None:
+        self.proved[node] = max(self.proved.get(node, 0), bound(echo, ttl))
+
+    @invariant()
+    def no_bound_is_later_than_what_the_node_has_proved(self) -> None:
+        for node, until in self.bounds().items():
+            assert until is None or until <= self.proved[node]
 
     def name(self, node: int) -> str:
         return self.case.nodes[node % len(self.case.nodes)]

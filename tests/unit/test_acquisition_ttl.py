@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lockmanager.actions import Held
+from lockmanager.actions import Held, Lost
 from lockmanager.durations import MICROSECONDS
-from lockmanager.wire import Acquire, Raise, Renew
+from lockmanager.wire import Acquire, Mode, Raise, Renew
 from tests.support.acquisition_cases import EXCLUSIVE_OF_3, NOW, TICKET, Case, Kind, bound, each_kind, news, sent
 
 FIRST = 30 * MICROSECONDS
 FULL = 3_600 * MICROSECONDS
+LONGER = 10 * FULL
 
 
 def granted_at_first(kind: Kind) -> Case:
@@ -74,7 +75,7 @@ def test_the_fence_comes_before_the_full_ttl(kind: Kind) -> None:
 
 
 @each_kind
-def test_a_fill_is_renewed_to_the_full_ttl_at_once(kind: Kind) -> None:
+def test_a_grant_from_before_it_was_held_is_renewed_to_the_full_ttl_at_once(kind: Kind) -> None:
     case = held_in_full(kind)
     actions = case.grant(case.rest[0], ttl=FIRST)
     assert sent(actions, Renew) == {case.rest[0]: Renew(case.token, FULL)}
@@ -89,11 +90,12 @@ def test_every_renewal_of_a_held_lease_carries_the_full_ttl(kind: Kind) -> None:
 
 
 @each_kind
-def test_a_filled_node_is_asked_for_half_a_minute_first(kind: Kind) -> None:
+def test_a_filled_node_is_asked_for_the_full_ttl_at_once(kind: Kind) -> None:
+    """Else a peer that rejoins might learn of half a minute only, and another node's forgotten grant lasts longer."""
     case = held_in_full(kind)
     case.grant_all(case.rest)
     acquires = sent(case.lost(case.nodes[0]), Acquire)
-    assert [acquire.ttl for acquire in acquires.values()] == [FIRST]
+    assert [acquire.ttl for acquire in acquires.values()] == [FULL]
 
 
 @each_kind
@@ -150,4 +152,61 @@ def test_a_lifted_grant_that_is_renewed_while_it_waits_goes_on_counting() -> Non
     case.wait(20)
     case.grant("node2", ttl=FIRST)
     assert case.renewed("node2", ttl=FULL) == [Held(TICKET)]
+    assert case.acquisition.validity == bound(NOW, FULL)
+
+
+def test_once_held_a_lifted_grant_that_was_not_heard_of_lately_counts_for_its_first_half_minute() -> None:
+    case = Case.waiting(Kind(Mode.EXCLUSIVE, 5), ttl=FULL)
+    for node in ("node1", "node2", "node3"):
+        case.grant(node, ttl=FIRST)
+    case.renewed("node1", ttl=FULL)
+    case.inquire("node2")
+    case.wait(31)
+    for node in ("node2", "node3", "node4"):
+        case.grant(node, ttl=FIRST)
+    for node in ("node2", "node3", "node4"):
+        case.renewed(node, ttl=FULL)
+    assert case.held
+    actions = case.lost("node4")
+    assert [type(one) for one in news(actions)] == [Lost]
+
+
+# Renewed to a longer ttl than before
+
+
+def longer() -> Case:
+    """Return a lease of an hour on two of three nodes that is to last ten hours from now on."""
+    case = held_in_full(EXCLUSIVE_OF_3)
+    assert sent(case.acquisition.renew(LONGER), Renew) == dict.fromkeys(case.some, Renew(case.token, LONGER))
+    return case
+
+
+def test_a_longer_ttl_counts_when_a_majority_has_confirmed_it() -> None:
+    case = longer()
+    case.renewed("node1", ttl=LONGER)
+    assert case.acquisition.validity == bound(NOW, FULL)
+    case.renewed("node2", ttl=LONGER)
+    assert case.acquisition.validity == bound(NOW, LONGER)
+
+
+def test_a_longer_ttl_confirmed_by_one_node_alone_does_not_count_once_that_is_half_a_minute_ago() -> None:
+    """The node may have forgotten it, and adopted the hour that the other knew of when it was asked."""
+    case = longer()
+    case.renewed("node1", ttl=LONGER)
+    case.wait(31)
+    case.renewed("node2", ttl=LONGER)
+    assert case.acquisition.validity == bound(NOW, FULL)
+    case.renewed("node1", ttl=LONGER)
+    assert case.acquisition.validity == bound(case.now, LONGER)
+
+
+def test_a_shorter_ttl_takes_nothing_away() -> None:
+    case = held_in_full(EXCLUSIVE_OF_3)
+    case.acquisition.renew(FIRST)
+    for node in case.some:
+        case.renewed(node, ttl=FIRST)
+    assert case.acquisition.validity == bound(NOW, FULL)
+    case.wait(FULL / MICROSECONDS - 120)
+    for node in case.some:
+        case.renewed(node, ttl=FIRST)
     assert case.acquisition.validity == bound(NOW, FULL)

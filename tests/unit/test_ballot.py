@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockmanager.ballot import Ballot, Grant, Link, Said, Vote
+from lockmanager.durations import bound
 from lockmanager.wire import Holder, Mode
 from tests.support.acquisition_cases import holder
 
@@ -19,8 +20,8 @@ def ballot(size: int = 3) -> Ballot:
 
 def with_bounds(*bounds: int | None, size: int = 5) -> Ballot:
     votes = ballot(size)
-    for vote, bound in zip(votes, bounds, strict=False):
-        vote.grant = Grant((1, 1), 5, bound, bound or 0)
+    for vote, one in zip(votes, bounds, strict=False):
+        vote.grant = Grant((1, 1), 5, one)
     return votes
 
 
@@ -40,12 +41,31 @@ def test_only_grants_whose_bound_lies_ahead_count() -> None:
     assert [grant.bound for grant in votes.counted(100)] == [101]
 
 
-def test_what_the_first_ttl_does_not_cover_does_not_count_before_the_lock_is_held() -> None:
+def test_fresh_are_grants_confirmed_for_the_ttl_by_nodes_that_cannot_have_forgotten_them() -> None:
     votes = ballot()
-    for vote, first in zip(votes, (99, 100, 101), strict=True):
-        vote.grant = Grant((1, 1), 5, 1_000, first)
-    assert [grant.first_bound for grant in votes.counted(100)] == [101]
-    assert (votes.validity(), votes.first_validity()) == (1_000, 100)
+    for vote, until, ttl in zip(votes, (100, 101, 102), (60, 60, 59), strict=True):
+        vote.grant = Grant((1, 1), 5, 1_000, fresh_until=until, confirmed=ttl)
+    assert votes.fresh(60, now=100) == [votes["node2"].grant]
+
+
+SECOND = 1_000_000
+
+
+def test_no_more_of_a_confirmed_ttl_counts_than_is_trusted_until_it_is() -> None:
+    grant = Grant((1, 1), 5, None)
+    grant.confirm(7, 60 * SECOND, trusted=30 * SECOND, first=20 * SECOND)
+    assert (grant.bound, grant.fresh_until) == (bound(7, 30 * SECOND), bound(7, 20 * SECOND))
+    grant.trust(60 * SECOND)
+    assert grant.bound == bound(7, 60 * SECOND)
+
+
+def test_a_confirmation_never_moves_a_bound_back_and_the_longest_ttl_is_remembered() -> None:
+    grant = Grant((1, 1), 5, None)
+    grant.confirm(9 * SECOND, 60 * SECOND, trusted=60 * SECOND, first=20 * SECOND)
+    grant.confirm(8 * SECOND, 10 * SECOND, trusted=60 * SECOND, first=20 * SECOND)
+    assert (grant.bound, grant.echo, grant.confirmed) == (bound(9 * SECOND, 60 * SECOND), 9 * SECOND, 60 * SECOND)
+    grant.confirm(10 * SECOND, 60 * SECOND, trusted=30 * SECOND, first=20 * SECOND)
+    assert (grant.bound, grant.echo) == (bound(9 * SECOND, 60 * SECOND), 10 * SECOND)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +197,7 @@ def test_a_new_token_forgets_everything_but_the_link() -> None:
 
 
 def test_a_connection_that_broke_forgets_what_was_asked_for_but_not_the_grant() -> None:
-    vote = Vote("node1", grant=Grant((1, 1), 5, 9, raised_to=7, asked_ttl=8, full=True))
+    vote = Vote("node1", grant=Grant((1, 1), 5, 9, raised_to=7, asked_ttl=8, confirmed=4))
     vote.forget_questions()
-    assert vote.grant == Grant((1, 1), 5, 9, raised_to=0, asked_ttl=0, full=True)
+    assert vote.grant == Grant((1, 1), 5, 9, raised_to=0, asked_ttl=0, confirmed=4)
     Vote("node2").forget_questions()
