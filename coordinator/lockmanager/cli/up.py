@@ -27,7 +27,7 @@ _MOST = 64
 def up(nodes: int, config: str | None) -> int:
     """Run a local cluster of node processes until ^C or SIGTERM, for trying things out.
 
-    The nodes keep their locks in memory.
+    Each node has a journal; all of them are deleted at the end.
     """
     try:
         return asyncio.run(_up(nodes, None if config is None else Path(config)))

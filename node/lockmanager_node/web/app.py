@@ -116,6 +116,7 @@ class Server:
             self._serve(verdict)
         else:
             self._rejoining = asyncio.create_task(self._rejoin(rejoiner), name="lockmanager rejoin")
+            self._rejoining.add_done_callback(self._rejoin_ended)
         async with asyncio.timeout(10):
             await self._runner.setup()
             await web.SockSite(self._runner, listener).start()
@@ -127,6 +128,12 @@ class Server:
         journal.sync(noted.set)
         await noted.wait()  # no deadline: a journal that fails stops the node
         self._serve(await rejoiner.run())
+
+    def _rejoin_ended(self, task: asyncio.Task[None]) -> None:
+        """Stop a node that a fault of ours would leave silent for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("rejoin_failed", exc_info=error)
+            self._fail(f"its rejoin ended with {type(error).__name__}: {error}")
 
     def _serve(self, verdict: Verdict | None) -> None:
         """Grant from now on. What a new boot or the peers changed is in the journal before its marks, and these before
@@ -142,9 +149,10 @@ class Server:
         journal.note(SERVED_KEY, "yes")
 
     def _journal_failed(self, reason: str) -> None:
-        log.critical(
-            "journal_failed reason=%s hint=%s", reason, "this node stops; what it did not answer was not given"
-        )
+        log.critical("journal_failed reason=%s hint=%s", reason, "this node stops; what it did not answer is not given")
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
         self.failure = reason
         self.context.service.fail(reason)
         self.failed.set()
