@@ -3,7 +3,8 @@
 `python -m tests.benchmarks.journal_cost [--rounds 5] [--seconds 2]` starts two clusters on free loopback ports and
 measures them in turn, round after round, so that a machine that is busy now and then is unfair to neither. Printed:
 microseconds per cycle with one worker (median and 99th percentile of all rounds), cycles per second with a hundred,
-and how many rows one commit of a node holds then. Ratios of one run mean something, single figures little.
+and how many commits a node made then and how many rows they held. Ratios of one run mean something, single figures
+little.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
+
+from tests.benchmarks import counted_node
 
 from lockmanager import Coordinator
 from lockmanager.testing import LocalCluster
+from lockmanager.testing.process_node import ProcessNode
 
 WORKERS = 100
 
@@ -66,7 +71,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, Figures]:
     found = {"in memory": Figures(), "with journal": Figures()}
     async with (
         LocalCluster(3, processes=True, journal=False) as memory,
-        LocalCluster(3, processes=True) as disk,
+        CountedCluster(3, processes=True) as disk,
         memory.coordinator() as on_memory,
         disk.coordinator() as on_disk,
     ):
@@ -78,7 +83,38 @@ async def measure(rounds: int, seconds: float) -> dict[str, Figures]:
                 await alone(coordinator, seconds, figures)
                 await crowd(coordinator, seconds, figures)
             sides.reverse()
+        await disk.stop(*disk.node_ids)
+        show_commits(disk, rounds * 2 * seconds)
     return found
+
+
+class CountedNode(ProcessNode):
+    """A node that counts what its journal writes."""
+
+    _module = counted_node.__name__
+
+    @property
+    def counted(self) -> str:
+        """The last line it said."""
+        return self._log.read_text(encoding="utf-8").strip().splitlines()[-1]
+
+
+class CountedCluster(LocalCluster):
+    """A local cluster of counted nodes with journals."""
+
+    def _new_node(self, node: str) -> CountedNode:
+        self.counted[node] = CountedNode(self.cluster, node, self.config_path, self.data_dir(node))
+        return self.counted[node]
+
+    counted: ClassVar[dict[str, CountedNode]] = {}
+
+
+def show_commits(cluster: CountedCluster, seconds: float) -> None:
+    """Say how the decisions of the whole run shared commits."""
+    for node, counted in cluster.counted.items():
+        figures = dict(part.split("=") for part in counted.counted.split())
+        commits, rows = int(figures["commits"]), int(figures["rows"])
+        print(f"{node}: {commits / seconds:.0f} commits/s, {rows / commits:.1f} rows per commit")
 
 
 def show(found: dict[str, Figures]) -> None:
@@ -100,10 +136,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
     show(asyncio.run(measure(options.rounds, options.seconds)))
-    show_commits()
+    show_disk()
 
 
-def show_commits() -> None:
+def show_disk() -> None:
     """Say what one synced commit costs on this disk, without any node."""
     with tempfile.TemporaryDirectory() as directory:
         db = sqlite3.connect(Path(directory) / "probe.db", isolation_level=None)

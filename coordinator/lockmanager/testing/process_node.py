@@ -37,6 +37,8 @@ class LocalNode(Protocol):
 class ProcessNode:
     """Runs `python -m lockmanager_node` for one node of a cluster."""
 
+    _module = "lockmanager_node"
+
     def __init__(self, cluster: Cluster, node: str, config: Path, data_dir: Path | None) -> None:
         self._node = node
         self._url = cluster.url(node, "internal")
@@ -58,19 +60,26 @@ class ProcessNode:
         """Start it unless it runs, and wait until it answers, ready or not."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = [sys.executable, "-m", "lockmanager_node", "--cluster", str(self._config), "--node-id", self._node]
-        if self._data_dir is not None:
-            command += ["--data-dir", str(self._data_dir)]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
-                [*command, "--listen", urlsplit(self._url).netloc],
+                self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment(),
+                env=self._environment(),
                 start_new_session=True,
             )
         self._wait_until("/healthz", _START_DEADLINE)
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", self._module, "--cluster", str(self._config), "--node-id", self._node]
+        if self._data_dir is not None:
+            command += ["--data-dir", str(self._data_dir)]
+        return [*command, "--listen", urlsplit(self._url).netloc]
+
+    def _environment(self) -> dict[str, str]:
+        """Return our environment without settings that are meant for another node."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("LOCKMANAGER_")}
 
     @property
     def _log(self) -> Path:
@@ -113,11 +122,6 @@ class ProcessNode:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without settings that are meant for another node."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LOCKMANAGER_")}
 
 
 def _says_yes(url: str) -> bool:
