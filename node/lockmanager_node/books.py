@@ -97,6 +97,8 @@ class Books:
 
     def leases_after(self, number: int) -> Iterable[Lease]:
         """Give the leases in the order of their numbers, from the one after `number`."""
+        if number >= self._grants:
+            return ()
         # Each dictionary is in the order of its grants, and so of their numbers.
         merged = heapq.merge(self._adopted.values(), self._leases.values(), key=lambda lease: lease.number)
         return (lease for lease in merged if lease.number > number)
@@ -295,7 +297,7 @@ class Books:
                 adopted = Adopted(waiter, record.grant_id, record.fence, deadline, told_digest=record.digest)
                 adopted.revoked = record.revoked
                 self._add_lease(self._lock(key), adopted)
-            case RevokedRecord():
+            case _:
                 revocation = Revocation(record.digest, number, deadline, record.full_ttl)
                 self._add_revocation(revocation)
                 self._changed[number] = revocation
@@ -343,7 +345,7 @@ def _record(one: Lease | Revocation) -> Record:
                 full_ttl=one.full_ttl,
                 revoked=one.revoked,
             )
-        case Lease():
+        case _:
             waiter = one.waiter
             return LeaseRecord(
                 token=waiter.token,

@@ -26,6 +26,9 @@ FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
 """Seconds between two rounds of questions: doubled from the first to the longest."""
 
+_NO_LEASES: Final = 10**18 - 1
+"""Asks for what comes after this number: an answer without leases, while they are of no use yet."""
+
 _REMINDER: Final = 30.0
 """Seconds between two lines in the log that say why the node is still silent."""
 
@@ -111,21 +114,21 @@ class Rejoiner:
     async def _ask(self, http: aiohttp.ClientSession, peer: str) -> None:
         asked_at = self._clock.now()
         try:
-            report = await self._read(http, peer)
+            report = await self._read(http, peer, 0 if asked_at >= self._rejoin.silence_ends else _NO_LEASES)
         except TimeoutError:
             self._rejoin.on_no_report(peer, f"no answer within {ASK_DEADLINE:g} s")
-        except (aiohttp.ClientError, OSError) as error:
-            self._rejoin.on_no_report(peer, _words(error))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self._rejoin.on_no_report(peer, "it answers, but not as a lock node does")
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last: a host name no address can be
+            self._rejoin.on_no_report(peer, _words(error))
         except _Unusable as error:
             self._rejoin.on_no_report(peer, str(error))
         else:
             self._rejoin.on_report(report, asked_at)
 
-    async def _read(self, http: aiohttp.ClientSession, peer: str) -> Report:
-        """Read all pages of a peer's report."""
-        first = page = await self._page(http, peer, after=0)
+    async def _read(self, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
+        """Read all pages of a peer's report, from the one after `after`."""
+        first = page = await self._page(http, peer, after=after)
         leases = list(page.leases)
         while page.after is not None:
             page = await self._page(http, peer, after=page.after)

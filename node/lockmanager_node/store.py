@@ -45,7 +45,7 @@ _SETTINGS: Final = (
     f"PRAGMA journal_size_limit = {_KEPT_WAL}",
     "PRAGMA cell_size_check = ON",
 )
-# One statement for a whole batch: the interpreter lets go of its lock once, not once per row, and a busy event loop
+# One statement for thousands of rows: the interpreter lets go of its lock once, not once per row, and a busy event loop
 # would take milliseconds to give it back each time.
 _PUT: Final = """
     INSERT OR REPLACE INTO record
@@ -53,6 +53,9 @@ _PUT: Final = """
 """
 _END: Final = "DELETE FROM record WHERE number IN (SELECT value FROM json_each(?))"
 _NOTE: Final = "INSERT OR REPLACE INTO about SELECT key, value FROM json_each(?)"
+
+_ROWS_AT_ONCE: Final = 5_000
+"""SQLite takes no text of a thousand million bytes; after another boot a batch holds every lease of the node."""
 
 _FENCE_FLOOR: Final = 0
 _TIDY_AT: Final = 1_000
@@ -250,13 +253,13 @@ class Store:
 
 
 def _steps(batch: Batch) -> Iterable[tuple[str, str]]:
-    put = [(number, record) for number, record in batch.records.items() if record is not None]
-    rows = [_row(number, _encoder.encode(record).decode()) for number, record in put]
+    put: list[tuple[int, Record | int]] = [(number, one) for number, one in batch.records.items() if one is not None]
     if batch.fence_floor:
-        rows.append(_row(_FENCE_FLOOR, str(batch.fence_floor)))
-    ended = [number for number, record in batch.records.items() if record is None]
-    if rows:
+        put.append((_FENCE_FLOOR, batch.fence_floor))
+    for first in range(0, len(put), _ROWS_AT_ONCE):
+        rows = [_row(number, _encoder.encode(one).decode()) for number, one in put[first : first + _ROWS_AT_ONCE]]
         yield _PUT, _encoder.encode(rows).decode()
+    ended = [number for number, record in batch.records.items() if record is None]
     if ended:
         yield _END, _encoder.encode(ended).decode()
     if batch.notes:

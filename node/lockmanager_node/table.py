@@ -38,7 +38,7 @@ from lockmanager.wire import (
     token_digest,
 )
 
-from .books import IDLE_BEFORE_FORGOTTEN, Books, Revocation
+from .books import IDLE_BEFORE_FORGOTTEN, Books
 from .limits import Excess, check_acquire, check_fence, check_ttl
 from .line import Key, Owner, Waiter
 from .lock import Adopted, Event, Lease, Lock
@@ -115,7 +115,7 @@ class Table(Books):
                     self._settle(self._locks[due.waiter.key], now, outbox)
                 case Lock():
                     self._forget_if_idle(due, now)
-                case Revocation():
+                case _:
                     self._forget_revoked(due)
         return outbox
 

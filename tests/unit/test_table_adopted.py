@@ -201,6 +201,7 @@ def test_leases_are_told_in_pages_by_their_numbers() -> None:
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 6
     assert [lease.number for lease in desk.table.leases_after(numbers[2])] == numbers[3:]
+    assert list(desk.table.leases_after(numbers[-1])) == []
 
 
 def test_it_is_listed_under_the_hash_of_its_token() -> None:

@@ -13,6 +13,11 @@ from tests.support.table_cases import EXCLUSIVE, INCARNATION, KEY, NOW, TTL, WAL
 LATER = NOW + 3 * MICROSECONDS
 
 
+def rich_fields(record: object) -> list[object]:
+    """Return what a pretty printer would show of a record."""
+    return list(record.__rich_repr__())  # type: ignore[attr-defined]  # every struct has it
+
+
 class Diary:
     """A desk whose table is journaled, and the journal it would have."""
 
@@ -244,4 +249,5 @@ def test_no_record_shows_a_token(diary: Diary) -> None:
     diary.desk.acquire("ann")
     changes = diary.write()
     assert token_of("ann") not in repr(changes)
+    assert all(rich_fields(record) == [] for _, record in changes.records)
     assert "..." in repr(changes)
