@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -38,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JournalRefused as error:
         return _refuse(error, EX_DATAERR)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    return _run(config, listener, journal)
+    status = _run(config, listener, journal)
+    gc.freeze()  # nothing is left to do: looking once more through a full table would take the interpreter seconds
+    return status
 
 
 def _refuse(error: Exception, status: int) -> int:

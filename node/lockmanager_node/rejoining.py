@@ -29,6 +29,9 @@ LONGEST_PAUSE: Final = 0.5
 _NO_LEASES: Final = 10**18 - 1
 """Asks for what comes after this number: an answer without leases, while they are of no use yet."""
 
+_UNNOTICED: Final = 1.0
+"""Seconds of silence the log does not speak of: the first start of a cluster takes less."""
+
 _REMINDER: Final = 30.0
 """Seconds between two lines in the log that say why the node is still silent."""
 
@@ -57,6 +60,7 @@ class Rejoiner:
         self.incarnation = incarnation
         self._question = {"node": node, "incarnation": str(incarnation)}
         self._asked = asyncio.Event()
+        self._silence_was_told = False
 
     @classmethod
     def of(
@@ -83,24 +87,34 @@ class Rejoiner:
 
     async def run(self) -> Verdict:
         """Ask round after round until there is a verdict."""
-        pause, reminded = FIRST_PAUSE, float("-inf")
+        pause, remind_at = FIRST_PAUSE, self._seconds() + _UNNOTICED
         timeout = aiohttp.ClientTimeout(total=ASK_DEADLINE)
         async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as http:
             while (verdict := self.verdict()) is None:
                 await asyncio.gather(*(self._ask(http, peer) for peer in self._rejoin.to_ask()))
                 if self.verdict() is None:
-                    reminded = self._remind(reminded)
+                    remind_at = self._remind(remind_at)
                     await self._rest(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         return verdict
 
-    def _remind(self, reminded: float) -> float:
-        now = self._clock.now() / MICROSECONDS
-        if now < reminded + _REMINDER:
-            return reminded
+    def _remind(self, at: float) -> float:
+        """Say in the log why the node is silent, if it is time to; returns when to say it again."""
+        if self._seconds() < at:
+            return at
+        self._silence_was_told = True
         readiness = self.readiness()
         log.warning("node_recovering remaining=%.1f reason=%s", seconds(readiness.remaining), readiness.reason)
-        return now
+        return self._seconds() + _REMINDER
+
+    def _seconds(self) -> float:
+        return self._clock.now() / MICROSECONDS
+
+    def log_verdict(self, verdict: Verdict) -> None:
+        """Say in the log how the silence ended, as loudly as that there was one."""
+        told = log.warning if self._silence_was_told or not verdict.new_cluster else log.info
+        reason = "the cluster is new" if verdict.new_cluster else "rejoined"
+        told("node_serves reason=%s adopted=%d fence_floor=%d", reason, len(verdict.adoptions), verdict.fence_floor)
 
     async def _rest(self, pause: float) -> None:
         self._asked.clear()
@@ -152,16 +166,6 @@ class Rejoiner:
 
 class _Unusable(Exception):
     """An answer that cannot be used; the text says why."""
-
-
-def log_verdict(verdict: Verdict) -> None:
-    """Say in the log how the silence ended."""
-    if verdict.new_cluster:
-        log.info("node_serves reason=%s", "the cluster is new")
-    else:
-        log.warning(
-            "node_serves reason=%s adopted=%d fence_floor=%d", "rejoined", len(verdict.adoptions), verdict.fence_floor
-        )
 
 
 def _words(error: Exception) -> str:

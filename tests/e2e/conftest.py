@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
-from tests.e2e.stack import CommandFailed, Stack, missing_engine, used_ports
+from tests.e2e.stack import CLUSTER_FILE, CommandFailed, Stack, missing_engine, used_ports
+
+from lockmanager import Coordinator
 
 STACK_LIMIT = 900
 """Seconds a test may take with the stack's build and start in it."""
@@ -48,6 +50,20 @@ def stack(running_stack: Stack) -> Stack:
     """The running stack, all nodes healthy: what an earlier test broke is mended before this one begins."""
     running_stack.wait_healthy()
     return running_stack
+
+
+@pytest.fixture
+async def coordinator(stack: Stack) -> AsyncIterator[Coordinator]:
+    """A client on the host: the published ports."""
+    async with Coordinator.from_config(CLUSTER_FILE, network="public") as coordinator:
+        yield coordinator
+
+
+@pytest.fixture
+async def other(stack: Stack) -> AsyncIterator[Coordinator]:
+    """A second client on the host, as another process would be."""
+    async with Coordinator.from_config(CLUSTER_FILE, network="public") as other:
+        yield other
 
 
 @pytest.fixture

@@ -11,9 +11,12 @@ import shutil
 import socket
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
+
+import requests
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CLUSTER_FILE: Final = ROOT / "deploy" / "cluster.yaml"
@@ -23,7 +26,13 @@ BUILD_LIMIT: Final = 600.0
 """Seconds the image may take to build, with nothing cached and every package to fetch."""
 
 HEALTHY_LIMIT: Final = 90.0
-"""Seconds until all nodes are healthy; a restarted node that recovers is silent for half a minute first."""
+"""Seconds until all nodes are healthy; one that lost its disk is silent for half a minute first."""
+
+SILENCE: Final = 30.0
+"""Seconds for which a node without a journal grants nothing, unless the whole cluster is new."""
+
+PROMPTLY: Final = 20.0
+"""Seconds within which a node serves that is not silent: far more than it needs, and less than the silence."""
 
 
 class CommandFailed(AssertionError):
@@ -77,6 +86,13 @@ def _free(port: int) -> bool:
         return True
 
 
+class Answer(NamedTuple):
+    """What a node's `/readyz` said; status 0 and no body while nothing answers."""
+
+    status: int
+    body: dict[str, Any]
+
+
 class Stack:
     """One run of docker-compose.yml under a project name of its own."""
 
@@ -106,6 +122,11 @@ class Stack:
         facts: list[dict[str, Any]] = json.loads(run("docker", "inspect", self.container(node)))
         return facts[0]
 
+    def started_at(self, node: str) -> float:
+        """Return when the node's container was started, as a wall clock tells it."""
+        began: str = self.inspect(node)["State"]["StartedAt"]
+        return datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() + float(f"0{began[19:].rstrip('Z')}")
+
     def exec(self, node: str, *command: str) -> str:
         return run("docker", "exec", self.container(node), *command)
 
@@ -125,8 +146,55 @@ class Stack:
                 raise CommandFailed(f"not healthy after {limit:.0f} s: {health}\n{self.logs()}")
             time.sleep(0.25)
 
-    def logs(self) -> str:
-        return self.compose("logs", "--no-color", "--tail", "60")
+    def logs(self, *nodes: str) -> str:
+        return self.compose("logs", "--no-color", "--tail", "60", *nodes)
+
+    def ready(self, node: str) -> Answer:
+        """Ask a node whether it grants."""
+        try:
+            response = requests.get(f"{self.url(node)}/readyz", timeout=5)
+        except requests.RequestException:
+            return Answer(0, {})
+        return Answer(response.status_code, response.json())
+
+    def until_ready(self, *nodes: str, limit: float = HEALTHY_LIMIT) -> list[Answer]:
+        """Return when these nodes grant, with all they said before; sooner than Docker's health check notices."""
+        heard, end = [], time.monotonic() + limit
+        for node in nodes:
+            while (answer := self.ready(node)).status != 200:
+                heard.append(answer)
+                if time.monotonic() > end:
+                    raise CommandFailed(f"{node} is not ready after {limit:.0f} s: {answer}\n{self.logs(node)}")
+                time.sleep(0.1)
+        return heard
+
+    def holders(self, node: str, name: str, space: str = "quorum") -> list[dict[str, Any]]:
+        """Return who holds a lock as one node sees it, without how long for."""
+        query = {"prefix": name, "space": space}
+        answer = requests.get(f"{self.url(node)}/v1/locks", params=query, timeout=5).json()
+        holders = [holder for lock in answer["locks"] if lock["name"] == name for holder in lock["holders"]]
+        return [{key: value for key, value in holder.items() if key != "remaining"} for holder in holders]
+
+    def revoke(self, name: str) -> None:
+        """End whatever lease there is on a quorum lock, by force."""
+        for node in NODES:
+            body = {"name": name, "space": "quorum", "force": True}
+            requests.post(f"{self.url(node)}/v1/revoke", json=body, timeout=5).raise_for_status()
+
+    @staticmethod
+    def url(node: str) -> str:
+        """Return where a node is published on this machine."""
+        return f"http://127.0.0.1:{PORTS[node]}"
+
+    def lose_disk(self, *nodes: str) -> None:
+        """Take nodes down and their containers and volumes away; `start` brings them back with nothing."""
+        for node in nodes:
+            self.compose("rm", "--force", "--stop", node)
+            run("docker", "volume", "rm", f"{self.project}_{node}")
+
+    def start(self, *nodes: str) -> None:
+        """Create what is missing of these nodes, and start them."""
+        self.compose("up", "-d", *nodes)
 
     def in_network(self, script: str, *arguments: str, limit: float = 60.0) -> str:
         """Run a Python script in a one-off container of the nodes' image in their network; return what it prints."""

@@ -58,6 +58,13 @@ def test_the_data_directory_is_writable_and_private(stack: Stack) -> None:
     assert stack.exec("node1", "stat", "-c", "%u %a", "/var/lib/lockmanager").split() == ["10001", "700"]
 
 
+def test_the_journal_is_private(stack: Stack) -> None:
+    listed = stack.exec("node1", "sh", "-c", "stat -c '%n %u %g %a' /var/lib/lockmanager/*").splitlines()
+    files = {name: (int(owner), int(group), mode) for name, owner, group, mode in (line.split() for line in listed)}
+    assert "/var/lib/lockmanager/journal.db" in files
+    assert set(files.values()) == {(10001, 10001, "600")}
+
+
 @pytest.mark.parametrize("program", COMPILERS + INSTALLERS)
 def test_no_compiler_and_no_installer_is_on_the_path(stack: Stack, program: str) -> None:
     assert not _exists(stack, program)

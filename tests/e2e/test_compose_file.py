@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.stack import CLUSTER_FILE, NODES, PORTS, ROOT
+from tests.e2e.stack import CLUSTER_FILE, NODES, PORTS, ROOT, SILENCE
 
 from lockmanager.topology import parse_cluster
 
@@ -57,3 +58,9 @@ def test_the_cluster_file_names_exactly_the_nodes() -> None:
     cluster = parse_cluster(CLUSTER_FILE.read_text())
     assert cluster.node_ids == NODES
     assert cluster.hints == ()
+
+
+def test_a_node_is_not_called_unhealthy_for_its_silence() -> None:
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    (start_period,) = re.findall(r"^HEALTHCHECK .*--start-period=(\d+)s", dockerfile, flags=re.MULTILINE)
+    assert int(start_period) > SILENCE

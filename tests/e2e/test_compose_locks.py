@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.compose
 IN_NETWORK = (Path(__file__).parent / "in_network.py").read_text()
 TTL = 3.0
 """Seconds; short, so that living through three of them shows that renewal works."""
-
-
-@pytest.fixture
-async def coordinator(stack: Stack) -> AsyncIterator[Coordinator]:
-    """A client on the host: the published ports."""
-    async with Coordinator.from_config(CLUSTER_FILE, network="public") as coordinator:
-        yield coordinator
 
 
 async def _in_network(stack: Stack, name: str) -> dict[str, Any]:
@@ -106,9 +98,10 @@ async def test_a_lease_survives_the_restart_of_every_node_in_turn(
     async with coordinator.lock(name, ttl=TTL, wait=5) as lease:
         for node in NODES:
             await asyncio.to_thread(run, "docker", "restart", stack.container(node))
-            await asyncio.to_thread(stack.wait_healthy)
-            await asyncio.sleep(TTL)
+            await asyncio.to_thread(stack.until_ready, node)
             lease.check()
+        await asyncio.sleep(TTL)
+        lease.check()
     assert await _fence(coordinator, name) > lease.fence
 
 

@@ -19,7 +19,7 @@ from ..boot import boot_id
 from ..journal import DiskJournal, MemoryJournal
 from ..limits import Limits
 from ..recovery import Past, Verdict
-from ..rejoining import Rejoiner, log_verdict
+from ..rejoining import Rejoiner
 from ..service import Service, log_event
 from ..table import Table
 from ..waking import ASKS_AS_KEY, BOOT_KEY, SERVED_KEY, asks_as, take_up
@@ -139,12 +139,12 @@ class Server:
         """Grant from now on. What a new boot or the peers changed is in the journal before its marks, and these before
         the first answer: a node that dies in between begins anew.
         """
-        service, journal = self.context.service, self.context.journal
-        if verdict is None:
+        service, journal, rejoiner = self.context.service, self.context.journal, self.context.rejoiner
+        if rejoiner is None or verdict is None:
             service.start()
         else:
             service.serve(verdict.adoptions, verdict.fence_floor)
-            log_verdict(verdict)
+            rejoiner.log_verdict(verdict)
         journal.note(BOOT_KEY, boot_id())
         journal.note(SERVED_KEY, "yes")
 
