@@ -151,10 +151,11 @@ class Acquisition:
         if ttl is not None:
             self._ttl = ttl
             self.longest_ttl = max(self.longest_ttl, ttl)
-        live = [vote for vote in self.ballot if vote.link is Link.LIVE]
-        for grant in (vote.grant for vote in live if vote.grant is not None):
-            grant.asked_ttl = max(grant.asked_ttl, self.ttl)
-        return [Send(vote.node, Renew(self.token, self.ttl)) for vote in live if vote.grant is not None]
+        renewal = Renew(self.token, self._carried(self.ttl))
+        live = [(vote.node, vote.grant) for vote in self.ballot if vote.link is Link.LIVE and vote.grant is not None]
+        for _, grant in live:
+            grant.asked_ttl = max(grant.asked_ttl, renewal.ttl)
+        return [Send(node, renewal) for node, _ in live]
 
     def release(self) -> list[Action]:
         """End it: release on every node, also those that never answered. Idempotent."""
@@ -169,7 +170,7 @@ class Acquisition:
     def _apply(self, vote: Vote, echo: int, answer: Answer, now: int, actions: list[Action]) -> None:
         match answer:
             case Granted():
-                self._granted(vote, echo, answer, actions)
+                self._granted(vote, echo, answer, now, actions)
             case Inquire():
                 self._inquired(vote, answer, actions)
             case Raised() if vote.grant is not None:
@@ -187,8 +188,9 @@ class Acquisition:
     def _not_granted(self, vote: Vote, answer: Answer, now: int) -> None:
         match answer:
             case Queued():
-                self._forget_grant(vote, Said.QUEUED)
-                vote.holders = answer.holders
+                if self.phase is Phase.WAITING:  # a holder may stand in line where its grant was forgotten and adopted
+                    self._forget_grant(vote, Said.QUEUED)
+                vote.said, vote.holders = Said.QUEUED, answer.holders
             case Refused():
                 self._forget_grant(vote, Said.REFUSED)
                 vote.holders = answer.holders
@@ -202,7 +204,7 @@ class Acquisition:
             case Recovering():
                 vote.said = Said.RECOVERING
 
-    def _granted(self, vote: Vote, echo: int, answer: Granted, actions: list[Action]) -> None:
+    def _granted(self, vote: Vote, echo: int, answer: Granted, now: int, actions: list[Action]) -> None:
         if answer.grant_id == vote.yielded:
             actions.append(Send(vote.node, Yield(self.token, answer.grant_id)))
             return
@@ -214,8 +216,8 @@ class Acquisition:
             known = vote.grant = Grant(answer.grant_id, answer.fence, None)
         if not answer.resent:
             self.ballot.confirm(known, echo, answer.ttl)
-        elif known.bound is None:
-            self._ask_renewal(vote, self.ttl, actions)
+        elif known.bound is None and known.asked_ttl < self.ttl:
+            self._ask_renewal(vote, self.ttl, now, actions)
 
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
         grant = vote.grant
@@ -244,8 +246,8 @@ class Acquisition:
         if self.ballot.count(Said.REVOKED) >= self.ballot.majority:
             self._lose("an operator revoked it", now, actions)
         elif not self._ended(now, actions):
-            self.ballot.trust(self._ttl, now)
-            self._ask_full_ttl(actions)
+            self.ballot.settle_ttl(self._ttl, now)
+            self._ask_full_ttl(now, actions)
             self._ask_rejecting_again(now, actions)
 
     def _decide_won(self, now: int, actions: list[Action]) -> bool:
@@ -257,10 +259,10 @@ class Acquisition:
         fence = max(grant.fence for grant in counted)
         if sum(grant.fence == fence for grant in counted) < self.ballot.majority:
             self._raise_to(fence, actions)
-        elif sum(grant.confirmed >= self._ttl for grant in counted) < self.ballot.majority:
-            self._ask_full_ttl(actions)
+        elif len(self.ballot.fresh(self._ttl, now)) < self.ballot.majority:
+            self._ask_full_ttl(now, actions)
         elif now < self.loss_at:
-            self.ballot.trust(self._ttl, now)
+            self.ballot.settle_ttl(self._ttl, now)
             self.phase, self.fence = Phase.HELD, fence
             actions.append(Held(fence))
             return True
@@ -273,16 +275,20 @@ class Acquisition:
                 grant.raised_to = fence
                 actions.append(Send(vote.node, Raise(self.token, fence)))
 
-    def _ask_full_ttl(self, actions: list[Action]) -> None:
+    def _ask_full_ttl(self, now: int, actions: list[Action]) -> None:
         for vote in self.ballot:
-            if vote.grant is not None and vote.grant.confirmed < self._ttl:
-                self._ask_renewal(vote, self._ttl, actions)
+            if vote.grant is not None and self.ballot.wants_word(vote.grant, self._ttl, now):
+                self._ask_renewal(vote, self._ttl, now, actions)
 
-    def _ask_renewal(self, vote: Vote, ttl: int, actions: list[Action]) -> None:
-        """Renew outside the schedule, once per grant and ttl."""
-        if vote.grant is not None and vote.grant.asked_ttl < ttl:
-            vote.grant.asked_ttl = ttl
-            actions.append(Send(vote.node, Renew(self.token, ttl)))
+    def _ask_renewal(self, vote: Vote, ttl: int, now: int, actions: list[Action]) -> None:
+        """Renew outside the schedule."""
+        if vote.grant is not None:
+            vote.grant.ask(ttl, now)
+            actions.append(Send(vote.node, Renew(self.token, self._carried(ttl))))
+
+    def _carried(self, ttl: int) -> int:
+        """Return what to ask for: never less than what bounds rest on, as a node that forgets learns it from others."""
+        return max(ttl, self.ballot.carried_ttl)
 
     def _ask_rejecting_again(self, now: int, actions: list[Action]) -> None:
         """Ask nodes that were full once more: nobody will tell us when they no longer are."""
@@ -334,7 +340,7 @@ class Acquisition:
 
     def _acquire(self, vote: Vote) -> Send:
         request = self.request
-        ttl = min(self._ttl, self.ballot.trusted_ttl)  # a holder that fills a node asks for all of it at once
+        ttl = self._carried(min(self._ttl, self.ballot.trusted_ttl))  # a holder asks for all of it at once
         wait = request.wait or self.phase is Phase.HELD  # a holder that fills a node stands in line like anybody
         return Send(
             vote.node,
@@ -348,7 +354,8 @@ class Acquisition:
             return [self._acquire(vote)]
         if self.phase is not Phase.HELD:
             return []
-        return [self._acquire(vote) if vote.grant is None else Send(vote.node, Renew(self.token, self._ttl))]
+        renewal = Renew(self.token, self._carried(self._ttl))
+        return [self._acquire(vote) if vote.grant is None else Send(vote.node, renewal)]
 
     def _outlived(self, now: int) -> bool:
         """Say whether one who waits had a majority whose validity has ended: no answer revives it."""

@@ -43,30 +43,39 @@ class Said(Enum):
 class Grant:
     """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one.
 
-    `confirmed` is the longest ttl the node confirmed, of a decision after `echo`. Until `fresh_until` the node cannot
-    have forgotten it and serve again: one that forgot is silent for as long as the first ttl.
+    `confirmed` is the longest ttl the node confirmed, of a decision after `echo`; `newest` is the newest echo of all.
     """
 
     grant_id: GrantId
     fence: int
     bound: int | None
-    fresh_until: int = 0
     echo: int = 0
     confirmed: int = 0
+    newest: int = 0
     raised_to: int = 0
     asked_ttl: int = 0
+    asked_at: int = 0
 
-    def confirm(self, echo: int, ttl: int, *, trusted: int, first: int) -> None:
+    def confirm(self, echo: int, ttl: int, *, trusted: int) -> None:
         """Take a node's word for `ttl`; no more than `trusted` of it counts so far."""
         proved = bound(echo, min(ttl, trusted))
         self.bound = proved if self.bound is None else max(self.bound, proved)
-        self.fresh_until = max(self.fresh_until, bound(echo, min(ttl, first)))
+        self.newest = max(self.newest, echo)
         if ttl > self.confirmed or (ttl == self.confirmed and echo > self.echo):
             self.echo, self.confirmed = echo, ttl
 
     def trust(self, ttl: int) -> None:
         """Let all of `ttl`, which was confirmed, count."""
         self.bound = max(self.bound or 0, bound(self.echo, ttl))
+
+    def cut(self, ttl: int) -> None:
+        """Rely on no more than `ttl` after the newest confirmation."""
+        self.bound = min(self.bound or 0, bound(self.newest, ttl))
+        self.confirmed = min(self.confirmed, ttl)
+
+    def ask(self, ttl: int, now: int) -> None:
+        """Note that the node is asked for `ttl`."""
+        self.asked_ttl, self.asked_at = max(self.asked_ttl, ttl), now
 
 
 @dataclass(slots=True)
@@ -98,7 +107,7 @@ class Vote:
     def forget_questions(self) -> None:
         """Ask again what may have been lost with the connection."""
         if self.grant is not None:
-            self.grant.raised_to = self.grant.asked_ttl = 0
+            self.grant.raised_to = self.grant.asked_ttl = self.grant.asked_at = 0
 
     def describe(self) -> str:
         """Return what is known of the node in this acquisition, for people."""
@@ -142,22 +151,46 @@ class Ballot:
 
     def confirm(self, grant: Grant, echo: int, ttl: int) -> None:
         """Take a node's word for `ttl`; of one above the first no more counts than is trusted so far."""
-        grant.confirm(echo, ttl, trusted=self.trusted_ttl, first=self._first_ttl)
+        grant.confirm(echo, ttl, trusted=self.trusted_ttl)
 
-    def trust(self, ttl: int, now: int) -> None:
-        """Rely on a ttl above the first once a majority confirmed it of late.
+    @property
+    def carried_ttl(self) -> int:
+        """The ttl above the first that every message must carry, because bounds rest on it; 0 when there is none."""
+        return self.trusted_ttl if self.trusted_ttl > self._first_ttl else 0
 
-        A node that forgot its grant is silent until all of these are old news, and then learns the ttl from the others.
+    def settle_ttl(self, ttl: int, now: int) -> None:
+        """Rely on the wanted ttl of a lease that is held, as far as the nodes' word for it goes.
+
+        On one above the first once a majority confirmed it of late: a node that forgot its grant is silent until all of
+        these are old news, and then learns the ttl from the others. On a shorter one than so far once a majority was
+        heard of late: then no bound rests on the longer one any more.
         """
-        fresh = self.fresh(ttl, now)
-        if ttl > self.trusted_ttl and len(fresh) >= self.majority:
-            self.trusted_ttl = ttl
-            for grant in fresh:
-                grant.trust(ttl)
+        if ttl > self.trusted_ttl:
+            fresh = self.fresh(ttl, now)
+            if len(fresh) >= self.majority:
+                self.trusted_ttl = ttl
+                for grant in fresh:
+                    grant.trust(ttl)
+        elif ttl < self.carried_ttl and self._heard_within_half(ttl, now):
+            self.trusted_ttl = max(ttl, self._first_ttl)
+            for grant in self._grants():
+                grant.cut(ttl)
+
+    def _heard_within_half(self, ttl: int, now: int) -> bool:
+        return sum(bound(grant.newest, ttl) - now > ttl // 2 for grant in self._grants()) >= self.majority
 
     def fresh(self, ttl: int, now: int) -> list[Grant]:
         """Return the grants that were confirmed for `ttl` and cannot have been forgotten since."""
-        return [grant for grant in self._grants() if grant.confirmed >= ttl and grant.fresh_until > now]
+        return [grant for grant in self._grants() if grant.confirmed >= ttl and self._fresh_until(grant) > now]
+
+    def wants_word(self, grant: Grant, ttl: int, now: int) -> bool:
+        """Say whether a node is to be asked for `ttl`: it was not yet, or what it said then is too old to rest on."""
+        if grant.confirmed < ttl:
+            return grant.asked_ttl < ttl
+        return ttl > self.trusted_ttl and grant.asked_at < self._fresh_until(grant) <= now
+
+    def _fresh_until(self, grant: Grant) -> int:
+        return bound(grant.echo, min(grant.confirmed, self._first_ttl))
 
     def _grants(self) -> Iterator[Grant]:
         return (vote.grant for vote in self if vote.grant is not None)

@@ -253,6 +253,10 @@ class Books:
             self._changed[revocation.number] = revocation
 
     def _add_revocation(self, revocation: Revocation) -> None:
+        before = self._revoked.get(revocation.digest)
+        if before is not None:
+            self._deadlines.discard(before)
+            self._note_end(before.number)
         self._revoked[revocation.digest] = revocation
         self._deadlines.set(revocation, revocation.deadline)
 
@@ -283,6 +287,14 @@ class Books:
             self._restore_one(number, record, deadline)
         if same_boot:
             self._changed.clear()
+
+    def begin_anew(self, kept: Kept) -> None:
+        """Take over nothing but the largest fence from a journal of a node that never came to serve, and clear it."""
+        self._lift_floor(kept.fence_floor)
+        self._written_fence = kept.fence_floor
+        for number, _ in kept.records:
+            self._grants = max(self._grants, number)
+            self._note_end(number)
 
     def _restore_one(self, number: int, record: Record, deadline: int) -> None:
         match record:

@@ -23,6 +23,9 @@ from .store import Batch, Store
 
 log = logging.getLogger("lockmanager_node")
 
+COMMIT_DEADLINE: Final = 30.0
+"""Seconds one commit may take: a node whose disk hangs is as good as down, and had better say so."""
+
 CLOSE_DEADLINE: Final = 5.0
 """Seconds the thread may take to end."""
 
@@ -42,7 +45,7 @@ class Journal(Protocol):
         ...
 
     def note(self, key: str, value: str) -> None:
-        """Take something the node must remember of its own life into the next commit."""
+        """Take something the node must remember of its own life into the next commit, with what is written next."""
         ...
 
     def sync(self, then: Then) -> None:
@@ -89,6 +92,7 @@ class DiskJournal:
         self._fence_floor = 0
         self._failed = False
         self._abandoned = False
+        self._watch: asyncio.TimerHandle | None = None
         self._closing: asyncio.Event | None = None
         self._orders: SimpleQueue[Batch | None] = SimpleQueue()
         opened: Future[Store] = Future()
@@ -121,7 +125,8 @@ class DiskJournal:
 
     def note(self, key: str, value: str) -> None:
         self._next.batch.notes[key] = value
-        self._begin()
+        if self._loop is not None:
+            self._loop.call_soon(self._begin)
 
     def sync(self, then: Then) -> None:
         if self._next.batch or self._failed:
@@ -135,13 +140,25 @@ class DiskJournal:
         if self._running is None and self._next.batch and not self._failed:
             self._running, self._next = self._next, _Commit()
             self._orders.put(self._running.batch)
+            if self._loop is not None:
+                self._watch = self._loop.call_later(COMMIT_DEADLINE, self._fail, self._too_slow)
 
     def _committed(self) -> None:
         done, self._running = self._running, None
+        self._watch_no_more()
         self._begin()
         if done is not None:
             for then in done.waiting:
                 then()
+
+    def _watch_no_more(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    @property
+    def _too_slow(self) -> str:
+        return f"the journal {self.path} hangs: a commit has not ended within {COMMIT_DEADLINE:g} s"
 
     def _fail(self, reason: str) -> None:
         if not self._failed:
@@ -170,6 +187,7 @@ class DiskJournal:
 
     async def _end(self) -> None:
         self._orders.put(None)
+        self._watch_no_more()
         await asyncio.to_thread(self._thread.join, CLOSE_DEADLINE)
         self._loop = None
 

@@ -80,6 +80,15 @@ class Past:
         return self._first.get(node, incarnation) != incarnation
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """All leases of one peer, read at that instant."""
+
+    at: int
+    fence: int
+    leases: list[Adoption]
+
+
 @dataclass(slots=True)
 class _Peer:
     """What is known of one peer."""
@@ -88,8 +97,12 @@ class _Peer:
     recovering: bool = False
     has_asked: bool = False
     said: str = "not asked yet"
-    fence: int = 0
-    leases: list[Adoption] | None = None
+    first: _Reading | None = None
+    second: _Reading | None = None
+
+    def readings(self) -> list[_Reading]:
+        """Return both readings, if there are both."""
+        return [] if self.first is None or self.second is None else [self.first, self.second]
 
 
 def answers_needed(cluster: Cluster) -> int:
@@ -105,6 +118,10 @@ def answers_needed(cluster: Cluster) -> int:
 class Rejoin:
     """The silence of one node, from its start to its verdict; instants in microseconds of its own clock.
 
+    What is held is read twice, the second time after the first is complete: a holder may leave a peer that is yet to be
+    read for one that was. It cannot also leave that one before it is read again, as long as both readings lie within
+    what a lease lasts that somebody relies on after the silence. All that either reading showed is adopted.
+
     `said_to_be_new` is the operator's word that nothing is held anywhere.
     """
 
@@ -114,20 +131,40 @@ class Rejoin:
     silence: int = SILENCE
     said_to_be_new: bool = False
     _peers: dict[str, _Peer] = field(init=False)
+    _second_begins: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._peers = {peer: _Peer() for peer in self.peers}
 
     # Events
 
-    def on_report(self, report: Report, asked_at: int) -> None:
-        """Take what a peer told when it was asked at that instant, all of its pages put together."""
+    def on_report(self, report: Report, asked_at: int, now: int, read_at: int | None = None) -> None:
+        """Take what a peer told, all of its pages put together.
+
+        The first was asked for at `asked_at`, the last at `read_at`: leases given in between are on it.
+        """
         peer = self._peers[report.node]
         peer.recovering, peer.said = report.recovering, _saying(report)
         # A word once given stays true: it was given after this life began, so no earlier one is behind what follows.
         peer.never = peer.never or report.never
         if not report.recovering and asked_at >= self.silence_ends:
-            peer.fence, peer.leases = report.fence, report.leases
+            self._take(peer, asked_at, now, _Reading(read_at or asked_at, report.fence, report.leases))
+
+    def _take(self, peer: _Peer, asked_at: int, now: int, reading: _Reading) -> None:
+        readings = [one.first for one in self._peers.values() if one.first is not None]
+        if any(one.at + self.silence // 2 < now for one in readings):
+            self._read_anew()
+        if self._second_begins is None:
+            peer.first = reading
+            if sum(one.first is not None for one in self._peers.values()) >= self.needed:
+                self._second_begins = now
+        elif peer.first is not None and asked_at >= self._second_begins:
+            peer.second = reading
+
+    def _read_anew(self) -> None:
+        self._second_begins = None
+        for peer in self._peers.values():
+            peer.first = peer.second = None
 
     def on_no_report(self, node: str, cause: str) -> None:
         """Note why a peer did not tell anything."""
@@ -146,8 +183,10 @@ class Rejoin:
         return self.began + self.silence
 
     def to_ask(self) -> list[str]:
-        """Return the peers whose leases are not known yet."""
-        return [name for name, peer in self._peers.items() if peer.leases is None]
+        """Return the peers whose leases are to be read, for the first or the second time."""
+        if self._second_begins is None:
+            return [name for name, peer in self._peers.items() if peer.first is None]
+        return [name for name, peer in self._peers.items() if peer.first is not None and peer.second is None]
 
     def verdict(self, now: int, wall: int) -> Verdict | None:
         """Return how the silence ends, or None while it must last. `wall` is this node's wall clock."""
@@ -155,11 +194,12 @@ class Rejoin:
             return Verdict([], wall, new_cluster=True)
         if self._is_new():
             return Verdict([], 0, new_cluster=True)
-        told = [peer for peer in self._peers.values() if peer.leases is not None]
+        told = [readings for peer in self._peers.values() if (readings := peer.readings())]
         if now < self.silence_ends or len(told) < self.needed:
             return None
-        leases = _merged(lease for peer in told for lease in peer.leases or ())
-        return Verdict(leases, max([wall, *(peer.fence for peer in told)]), new_cluster=False)
+        readings = [reading for both in told for reading in both]
+        leases = _merged(lease for reading in readings for lease in reading.leases)
+        return Verdict(leases, max([wall, *(reading.fence for reading in readings)]), new_cluster=False)
 
     def _is_new(self) -> bool:
         """Whether all peers said so, and those who rejoin too have our word that nothing was granted here.
@@ -178,7 +218,7 @@ class Rejoin:
                 f"cluster is new it stays silent for {seconds(remaining):.1f} s more ({peers})"
             )
         else:
-            told = sum(peer.leases is not None for peer in self._peers.values())
+            told = sum(peer.first is not None for peer in self._peers.values())
             reason = (
                 f"this node recovers: it must learn from {self.needed} peers what is held, and has learnt it "
                 f"from {told} ({peers}); start those nodes, or start this one with --new-cluster if nothing can be held"

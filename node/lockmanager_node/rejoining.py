@@ -128,7 +128,8 @@ class Rejoiner:
     async def _ask(self, http: aiohttp.ClientSession, peer: str) -> None:
         asked_at = self._clock.now()
         try:
-            report = await self._read(http, peer, 0 if asked_at >= self._rejoin.silence_ends else _NO_LEASES)
+            after = 0 if asked_at >= self._rejoin.silence_ends else _NO_LEASES
+            report, read_at = await self._read(http, peer, after)
         except TimeoutError:
             self._rejoin.on_no_report(peer, f"no answer within {ASK_DEADLINE:g} s")
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -138,17 +139,20 @@ class Rejoiner:
         except _Unusable as error:
             self._rejoin.on_no_report(peer, str(error))
         else:
-            self._rejoin.on_report(report, asked_at)
+            self._rejoin.on_report(report, asked_at, self._clock.now(), read_at)
 
-    async def _read(self, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
-        """Read all pages of a peer's report, from the one after `after`."""
+    async def _read(self, http: aiohttp.ClientSession, peer: str, after: int) -> tuple[Report, int]:
+        """Read all pages of a peer's report, from the one after `after`; returns also when the last was asked for."""
+        read_at = self._clock.now()
         first = page = await self._page(http, peer, after=after)
         leases = list(page.leases)
         while page.after is not None:
+            read_at = self._clock.now()
             page = await self._page(http, peer, after=page.after)
             leases += page.leases
         recovering = first.recovering or page.recovering
-        return msgspec.structs.replace(page, never=first.never, recovering=recovering, leases=leases, after=None)
+        whole = msgspec.structs.replace(page, never=first.never, recovering=recovering, leases=leases, after=None)
+        return whole, read_at
 
     async def _page(self, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
         query = self._question | {"after": str(after)}

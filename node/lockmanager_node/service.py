@@ -105,7 +105,7 @@ class Service:
 
     def disconnect(self, session: Session) -> None:
         """End a session whose connection is gone; harmless for one that was replaced or ended before."""
-        session.open = False
+        session.end()
         if self._recipients.get(session.peer.owner) is session:
             self._silence.forget(session.peer.owner)
             self.unregister(session.peer.owner)

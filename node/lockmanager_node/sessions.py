@@ -157,7 +157,12 @@ class Session:
                 for data in encode_within_limit(frame):
                     self.peer.send(data)
 
+    def end(self) -> None:
+        """Send nothing more: the connection is gone, or about to be closed."""
+        self.open = False
+        self._outgoing.clear()
+
     def close(self, reason: str) -> None:
         if self.open:
-            self.open = False
+            self.end()
             self.peer.close(reason)

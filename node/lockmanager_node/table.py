@@ -204,14 +204,14 @@ class Table(Books):
     def _release(self, owner: Owner, token: Token, now: int, outbox: Outbox) -> None:
         if self.silent:
             self._released_in_silence.append(token_digest(token))
-        known = self._find(token)
+        key = self.key_of(token)
         if token in self._waiters:
             self._leave_line(self._waiters[token])
-        if (lease := self.lease(token)) is not None:
-            known = lease.waiter
-            self._drop_lease(lease, Event.RELEASED)
-        if known is not None:
-            self._settle(self._locks[known.key], now, outbox)
+        for lease in (self._leases.get(token), self._adopted_by(token)):
+            if lease is not None:
+                self._drop_lease(lease, Event.RELEASED)
+        if key is not None:
+            self._settle(self._locks[key], now, outbox)
         outbox.append((owner, Released(token)))
 
     def _renew(self, owner: Owner, request: Renew, now: int, outbox: Outbox) -> None:
@@ -257,8 +257,8 @@ class Table(Books):
             outbox.append((owner, Raised(request.token, lease.fence)))
 
     def _standing(self, token: Token) -> Lease | None:
-        """Return the lease a token speaks for; one that waits speaks for its place, not for what was adopted of it."""
-        return self._leases.get(token) or (None if token in self._waiters else self._adopted_by(token))
+        """Return the lease a token speaks for: one that was adopted too, whether its owner stands in line or not."""
+        return self._leases.get(token) or self._adopted_by(token)
 
     def _lost_unless_known(self, owner: Owner, token: Token, outbox: Outbox) -> None:
         if self._is_revoked(token):
@@ -270,6 +270,9 @@ class Table(Books):
         for lease in leases:
             self._drop_lease(lease, Event.REVOKED)
             self._remember_revoked(lease)
+        for waiter in [waiter for waiter in lock.line if self._is_revoked(waiter.token)]:
+            self._leave_line(waiter)  # it stood behind what was adopted of it
+            outbox.append((waiter.owner, Revoked(waiter.token)))
         self._pass_all_fences(lock)
         self._settle(lock, now, outbox)
 

@@ -51,10 +51,12 @@ def take_up(journal: DiskJournal, table: Table, past: Past, now: int) -> bool:
     this_boot = boot_id()
     same_boot = bool(this_boot) and journal.about.get(BOOT_KEY) == this_boot
     kept = journal.take_kept()
+    if SERVED_KEY not in journal.about:
+        table.begin_anew(kept)
+        return False
     table.restore(kept, now, same_boot=same_boot)
-    if SERVED_KEY in journal.about:
-        log.info("journal_read leases=%d fence_floor=%d same_boot=%s", table.lease_count, kept.fence_floor, same_boot)
-    return SERVED_KEY in journal.about
+    log.info("journal_read leases=%d fence_floor=%d same_boot=%s", table.lease_count, kept.fence_floor, same_boot)
+    return True
 
 
 def asks_as(journal: DiskJournal | None, incarnation: int) -> int:

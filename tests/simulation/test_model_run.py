@@ -116,6 +116,7 @@ def grants_count_without_a_bound_ahead(patch: pytest.MonkeyPatch) -> None:
         return told if acquisition.phase is Phase.HELD else 1 << 62
 
     patch.setattr(Ballot, "counted", trusting)
+    patch.setattr(Ballot, "fresh", lambda ballot, _, now: trusting(ballot, now))
     patch.setattr(Acquisition, "loss_at", property(trusting_too))
 
 

@@ -142,7 +142,7 @@ class Node:
         """Take the oldest report, and serve if that is enough; says whether it serves."""
         assert self.rejoin is not None
         report, asked_at = self.told.popleft()
-        self.rejoin.on_report(report, asked_at)
+        self.rejoin.on_report(report, asked_at, self.clock.at(instant))
         verdict = self.rejoin.verdict(self.clock.at(instant), WALL + instant)
         if verdict is None:
             return False

@@ -221,11 +221,20 @@ def test_a_node_that_rejected_a_holders_fill_is_asked_again(kind: Kind) -> None:
 
 
 @each_kind
-def test_a_queued_answer_takes_a_grant_the_node_no_longer_knows_off_the_count(kind: Kind) -> None:
-    case = Case.holding(kind)
-    case.grant_all(case.rest)
+def test_a_queued_answer_takes_a_grant_the_node_no_longer_knows_off_the_count_of_one_who_waits(kind: Kind) -> None:
+    case = Case.waiting(kind)
+    case.grant(case.nodes[0])
     assert case.queue(case.nodes[0], "bob") == []
     assert case.recorded(case.nodes[0]) is None
+
+
+@each_kind
+def test_a_holder_that_stands_in_line_keeps_what_the_node_once_granted_until_its_bound(kind: Kind) -> None:
+    """A node that forgot the grant has adopted the lease, and keeps others out for as long."""
+    case = Case.holding(kind)
+    before = case.recorded(case.nodes[0])
+    assert case.queue(case.nodes[0], "bob") == []
+    assert (case.held, case.recorded(case.nodes[0])) == (True, before)
     assert case.grant(case.nodes[0]) == []
     assert case.held
 

@@ -150,9 +150,11 @@ def test_a_lifted_grant_that_is_renewed_while_it_waits_goes_on_counting() -> Non
     case.wait(20)
     case.renewed("node1", ttl=FIRST)
     case.wait(20)
-    case.grant("node2", ttl=FIRST)
-    assert case.renewed("node2", ttl=FULL) == [Held(TICKET)]
-    assert case.acquisition.validity == bound(NOW, FULL)
+    asked = case.grant("node2", ttl=FIRST)
+    assert sent(asked, Renew) == dict.fromkeys(("node1", "node2"), Renew(case.token, FULL))
+    assert case.renewed("node2", ttl=FULL) == case.wait(1) == []
+    assert case.renewed("node1", ttl=FULL) == [Held(TICKET)]
+    assert case.acquisition.validity == bound(NOW + 40 * MICROSECONDS, FULL)
 
 
 def test_once_held_a_lifted_grant_that_was_not_heard_of_lately_counts_for_its_first_half_minute() -> None:
@@ -200,13 +202,42 @@ def test_a_longer_ttl_confirmed_by_one_node_alone_does_not_count_once_that_is_ha
     assert case.acquisition.validity == bound(case.now, LONGER)
 
 
-def test_a_shorter_ttl_takes_nothing_away() -> None:
+def shorter() -> Case:
+    """Return a lease of an hour that is to last half a minute at a time from now on."""
     case = held_in_full(EXCLUSIVE_OF_3)
-    case.acquisition.renew(FIRST)
-    for node in case.some:
-        case.renewed(node, ttl=FIRST)
+    case.wait(60)
+    assert sent(case.acquisition.renew(FIRST), Renew) == dict.fromkeys(case.some, Renew(case.token, FULL))
+    return case
+
+
+def test_a_shorter_ttl_counts_when_a_majority_was_heard() -> None:
+    """Until then bounds rest on the longer one, and whoever forgets it must be able to learn it."""
+    case = shorter()
+    case.renewed("node1", ttl=FULL)
     assert case.acquisition.validity == bound(NOW, FULL)
-    case.wait(FULL / MICROSECONDS - 120)
+    assert sent(case.lost("node3"), Acquire)["node3"].ttl == FULL
+    case.renewed("node2", ttl=FULL)
+    assert case.acquisition.validity == bound(case.now, FIRST)
+    assert sent(case.acquisition.renew(), Renew) == dict.fromkeys(case.some, Renew(case.token, FIRST))
+    assert case.held
+
+
+def test_a_longer_ttl_is_trusted_anew_after_a_shorter_one() -> None:
+    case = shorter()
     for node in case.some:
-        case.renewed(node, ttl=FIRST)
-    assert case.acquisition.validity == bound(NOW, FULL)
+        case.renewed(node, ttl=FULL)
+    case.wait(20)
+    case.acquisition.renew(FULL)
+    case.renewed("node1", ttl=FULL)
+    assert case.acquisition.validity == bound(NOW + 60 * MICROSECONDS, FIRST)
+    case.renewed("node2", ttl=FULL)
+    assert case.acquisition.validity == bound(case.now, FULL)
+
+
+def test_one_who_confirmed_a_longer_ttl_too_long_ago_is_asked_again_once() -> None:
+    case = longer()
+    case.renewed("node1", ttl=LONGER)
+    assert sent(case.wait(31), Renew) == {"node1": Renew(case.token, LONGER)}
+    assert case.renewed("node2", ttl=LONGER) == case.wait(1) == []
+    case.renewed("node1", ttl=LONGER)
+    assert case.acquisition.validity == bound(case.now - MICROSECONDS, LONGER)

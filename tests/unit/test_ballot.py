@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lockmanager.actions import FIRST_TTL
 from lockmanager.ballot import Ballot, Grant, Link, Said, Vote
 from lockmanager.durations import bound
 from lockmanager.wire import Holder, Mode
@@ -41,30 +42,31 @@ def test_only_grants_whose_bound_lies_ahead_count() -> None:
     assert [grant.bound for grant in votes.counted(100)] == [101]
 
 
+SECOND = 1_000_000
+
+
 def test_fresh_are_grants_confirmed_for_the_ttl_by_nodes_that_cannot_have_forgotten_them() -> None:
     votes = ballot()
-    for vote, until, ttl in zip(votes, (100, 101, 102), (60, 60, 59), strict=True):
-        vote.grant = Grant((1, 1), 5, 1_000, fresh_until=until, confirmed=ttl)
-    assert votes.fresh(60, now=100) == [votes["node2"].grant]
-
-
-SECOND = 1_000_000
+    ttls = (60 * SECOND, 60 * SECOND, 59 * SECOND)
+    for vote, echo, ttl in zip(votes, (0, 1, 2), ttls, strict=True):
+        vote.grant = Grant((1, 1), 5, 1_000, echo=echo, confirmed=ttl)
+    assert votes.fresh(60 * SECOND, now=bound(0, FIRST_TTL)) == [votes["node2"].grant]
 
 
 def test_no_more_of_a_confirmed_ttl_counts_than_is_trusted_until_it_is() -> None:
     grant = Grant((1, 1), 5, None)
-    grant.confirm(7, 60 * SECOND, trusted=30 * SECOND, first=20 * SECOND)
-    assert (grant.bound, grant.fresh_until) == (bound(7, 30 * SECOND), bound(7, 20 * SECOND))
+    grant.confirm(7, 60 * SECOND, trusted=30 * SECOND)
+    assert grant.bound == bound(7, 30 * SECOND)
     grant.trust(60 * SECOND)
     assert grant.bound == bound(7, 60 * SECOND)
 
 
 def test_a_confirmation_never_moves_a_bound_back_and_the_longest_ttl_is_remembered() -> None:
     grant = Grant((1, 1), 5, None)
-    grant.confirm(9 * SECOND, 60 * SECOND, trusted=60 * SECOND, first=20 * SECOND)
-    grant.confirm(8 * SECOND, 10 * SECOND, trusted=60 * SECOND, first=20 * SECOND)
+    grant.confirm(9 * SECOND, 60 * SECOND, trusted=60 * SECOND)
+    grant.confirm(8 * SECOND, 10 * SECOND, trusted=60 * SECOND)
     assert (grant.bound, grant.echo, grant.confirmed) == (bound(9 * SECOND, 60 * SECOND), 9 * SECOND, 60 * SECOND)
-    grant.confirm(10 * SECOND, 60 * SECOND, trusted=30 * SECOND, first=20 * SECOND)
+    grant.confirm(10 * SECOND, 60 * SECOND, trusted=30 * SECOND)
     assert (grant.bound, grant.echo) == (bound(9 * SECOND, 60 * SECOND), 10 * SECOND)
 
 

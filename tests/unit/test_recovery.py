@@ -47,31 +47,31 @@ def test_a_cluster_of_one_is_new_at_once() -> None:
 
 
 def test_a_cluster_is_new_when_every_peer_says_that_it_never_granted(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2", never=True), NOW)
+    rejoin.on_report(report("node2", never=True), NOW, NOW)
     assert rejoin.verdict(NOW, WALL) is None
-    rejoin.on_report(report("node3", never=True), NOW)
+    rejoin.on_report(report("node3", never=True), NOW, NOW)
     assert rejoin.verdict(NOW, WALL) == Verdict([], 0, new_cluster=True)
 
 
 def test_a_peer_that_rejoins_too_must_have_our_word_first(rejoin: Rejoin) -> None:
     """Else it would hear of our first grants before it asked, and be silent for half a minute."""
-    rejoin.on_report(report("node2", never=True, recovering=True), NOW)
-    rejoin.on_report(report("node3", never=True), NOW)
+    rejoin.on_report(report("node2", never=True, recovering=True), NOW, NOW)
+    rejoin.on_report(report("node3", never=True), NOW, NOW)
     assert rejoin.verdict(NOW, WALL) is None
     rejoin.on_asked("node2")
     assert rejoin.verdict(NOW, WALL) == Verdict([], 0, new_cluster=True)
 
 
 def test_a_word_once_given_stays_true(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2", never=True), NOW)
-    rejoin.on_report(report("node2"), NOW + 1)
-    rejoin.on_report(report("node3", never=True), NOW + 2)
+    rejoin.on_report(report("node2", never=True), NOW, NOW)
+    rejoin.on_report(report("node2"), NOW + 1, NOW + 1)
+    rejoin.on_report(report("node3", never=True), NOW + 2, NOW + 2)
     assert rejoin.verdict(NOW + 2, WALL) == Verdict([], 0, new_cluster=True)
 
 
 def test_one_peer_that_granted_or_knows_an_earlier_life_makes_it_an_old_cluster(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2", never=True), NOW)
-    rejoin.on_report(report("node3"), NOW)
+    rejoin.on_report(report("node2", never=True), NOW, NOW)
+    rejoin.on_report(report("node3"), NOW, NOW)
     assert rejoin.verdict(END - 1, WALL) is None
 
 
@@ -88,44 +88,103 @@ def test_strangers_who_ask_are_nobody(rejoin: Rejoin) -> None:
 # An old cluster
 
 
-def test_leases_are_adopted_when_the_silence_is_over(rejoin: Rejoin) -> None:
-    for node in PEERS:
-        rejoin.on_report(report(node, told(f"lock at {node}")), END)
-    assert rejoin.verdict(END - 1, WALL) is None
-    verdict = rejoin.verdict(END, WALL)
+def read_twice(rejoin: Rejoin, *reports: Report, at: int = END) -> Verdict:
+    """Let the peers be read twice, and return the verdict."""
+    for instant in (at, at + 1):
+        for one in reports:
+            rejoin.on_report(one, instant, instant)
+    verdict = rejoin.verdict(at + 1, WALL)
     assert verdict is not None
+    return verdict
+
+
+def test_leases_are_adopted_when_the_silence_is_over(rejoin: Rejoin) -> None:
+    verdict = read_twice(rejoin, *(report(node, told(f"lock at {node}")) for node in PEERS))
     assert [lease.name for lease in verdict.adoptions] == ["lock at node2", "lock at node3"]
     assert not verdict.new_cluster
 
 
 def test_what_was_asked_for_before_the_silence_ended_does_not_count(rejoin: Rejoin) -> None:
     """A grant under way may have come to stand on a majority since then."""
-    rejoin.on_report(report("node2"), END - 1)
-    rejoin.on_report(report("node3"), END)
-    assert rejoin.verdict(END + SILENCE, WALL) is None
+    rejoin.on_report(report("node2"), END - 1, END)
+    rejoin.on_report(report("node3"), END, END)
     assert rejoin.to_ask() == ["node2"]
-    rejoin.on_report(report("node2"), END + 1)
-    assert rejoin.verdict(END + 1, WALL) is not None
+    rejoin.on_report(report("node2"), END + 1, END + 1)
+    assert rejoin.to_ask() == ["node2", "node3"]
+
+
+def test_one_reading_of_each_peer_is_not_enough(rejoin: Rejoin) -> None:
+    """A holder may have left the one that was read last for the one that was read first."""
+    rejoin.on_report(report("node3"), END, END)
+    rejoin.on_report(report("node2"), END + 5, END + 5)
+    assert rejoin.verdict(END + 5, WALL) is None
+    rejoin.on_report(report("node3", told("a")), END + 6, END + 6)
+    assert rejoin.to_ask() == ["node2"]
+    rejoin.on_report(report("node2"), END + 7, END + 7)
+    verdict = rejoin.verdict(END + 7, WALL)
+    assert verdict is not None
+    assert verdict.adoptions == [told("a")]
+
+
+def test_the_second_reading_begins_when_the_first_is_complete(rejoin: Rejoin) -> None:
+    rejoin.on_report(report("node3"), END, END)
+    rejoin.on_report(report("node2"), END + 1, END + 5)
+    rejoin.on_report(report("node3"), END + 4, END + 6)
+    assert rejoin.to_ask() == ["node2", "node3"]
+
+
+def test_what_only_the_first_reading_showed_is_adopted_too(rejoin: Rejoin) -> None:
+    for node in PEERS:
+        rejoin.on_report(report(node, told(f"at {node}")), END, END)
+    for node in PEERS:
+        rejoin.on_report(report(node), END + 1, END + 1)
+    verdict = rejoin.verdict(END + 1, WALL)
+    assert verdict is not None
+    assert [lease.name for lease in verdict.adoptions] == ["at node2", "at node3"]
+
+
+def test_readings_too_far_apart_are_made_anew(rejoin: Rejoin) -> None:
+    late = END + SILENCE // 2 + 1
+    rejoin.on_report(report("node2"), END, END)
+    rejoin.on_report(report("node3"), late, late)
+    assert rejoin.to_ask() == ["node2"]
+    read_twice(rejoin, report("node2"), report("node3"), at=late + 1)
+
+
+def test_a_second_reading_that_comes_too_late_is_made_anew(rejoin: Rejoin) -> None:
+    late = END + SILENCE // 2 + 1
+    for node in PEERS:
+        rejoin.on_report(report(node), END, END)
+    rejoin.on_report(report("node2"), END + 1, END + 1)
+    rejoin.on_report(report("node3"), END + 1, late)
+    assert rejoin.verdict(late, WALL) is None
+    assert rejoin.to_ask() == ["node2"]
+
+
+def test_the_time_that_many_pages_take_counts_from_the_last(rejoin: Rejoin) -> None:
+    for node in PEERS:
+        rejoin.on_report(report(node), END, END + SILENCE, END + SILENCE)
+    for node in PEERS:
+        rejoin.on_report(report(node), END + SILENCE, END + SILENCE + 1)
+    assert rejoin.verdict(END + SILENCE + 1, WALL) is not None
 
 
 def test_peers_that_rejoin_themselves_do_not_count(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2"), END)
-    rejoin.on_report(report("node3", recovering=True), END)
+    rejoin.on_report(report("node2"), END, END)
+    rejoin.on_report(report("node3", recovering=True), END, END)
     assert rejoin.verdict(END, WALL) is None
     assert rejoin.to_ask() == ["node3"]
 
 
 def test_an_early_word_of_never_does_not_stand_for_leases(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2", never=True), NOW)
-    rejoin.on_report(report("node3"), END)
-    assert rejoin.verdict(END, WALL) is None
+    rejoin.on_report(report("node2", never=True), NOW, NOW)
+    rejoin.on_report(report("node3"), END, END)
+    assert rejoin.to_ask() == ["node2"]
 
 
 def test_a_lease_told_by_several_stands_once_with_the_most_of_each(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2", told("a", digest="d", ttl=10, fence=9)), END)
-    rejoin.on_report(report("node3", told("a", digest="d", ttl=120, fence=7, revoked=True)), END)
-    verdict = rejoin.verdict(END, WALL)
-    assert verdict is not None
+    little, much = told("a", digest="d", ttl=10, fence=9), told("a", digest="d", ttl=120, fence=7, revoked=True)
+    verdict = read_twice(rejoin, report("node2", little), report("node3", much))
     assert verdict.adoptions == [told("a", digest="d", ttl=120, fence=9, revoked=True)]
 
 
@@ -133,11 +192,14 @@ def test_a_lease_told_by_several_stands_once_with_the_most_of_each(rejoin: Rejoi
 def test_fences_exceed_those_of_all_who_told_and_our_own_clock(
     rejoin: Rejoin, fences: tuple[int, int], floor: int
 ) -> None:
-    for node, fence in zip(PEERS, fences, strict=True):
-        rejoin.on_report(report(node, fence=fence), END)
-    verdict = rejoin.verdict(END, WALL)
-    assert verdict is not None
-    assert verdict.fence_floor == floor
+    reports = [report(node, fence=fence) for node, fence in zip(PEERS, fences, strict=True)]
+    assert read_twice(rejoin, *reports).fence_floor == floor
+
+
+def test_where_nobody_else_knew_anything_the_end_of_the_silence_is_enough() -> None:
+    rejoin = Rejoin(PEERS, needed=0, began=NOW)
+    assert rejoin.verdict(END - 1, WALL) is None
+    assert rejoin.verdict(END, WALL) == Verdict([], WALL, new_cluster=False)
 
 
 def cluster(nodes: int, replicas: int) -> Cluster:
@@ -164,7 +226,7 @@ def test_so_many_answers_meet_every_majority_that_the_forgotten_self_was_part_of
 
 
 def test_the_reason_counts_down_and_names_what_each_peer_said(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2"), NOW)
+    rejoin.on_report(report("node2"), NOW, NOW)
     rejoin.on_no_report("node3", "connection refused")
     readiness = rejoin.readiness(NOW + 10 * MICROSECONDS)
     assert (readiness.state, readiness.remaining) == (State.RECOVERING, 20 * MICROSECONDS)
@@ -173,8 +235,8 @@ def test_the_reason_counts_down_and_names_what_each_peer_said(rejoin: Rejoin) ->
 
 
 def test_after_the_silence_it_says_whom_it_waits_for_and_the_way_out(rejoin: Rejoin) -> None:
-    rejoin.on_report(report("node2", recovering=True), END)
-    rejoin.on_report(report("node3"), END)
+    rejoin.on_report(report("node2", recovering=True), END, END)
+    rejoin.on_report(report("node3"), END, END)
     readiness = rejoin.readiness(END + 1)
     assert readiness.remaining == 0
     for part in ("2 peers", "from 1", "node2: it recovers too", "--new-cluster"):

@@ -136,17 +136,17 @@ class Server:
             self._fail(f"its rejoin ended with {type(error).__name__}: {error}")
 
     def _serve(self, verdict: Verdict | None) -> None:
-        """Grant from now on. What a new boot or the peers changed is in the journal before its marks, and these before
-        the first answer: a node that dies in between begins anew.
+        """Grant from now on. The journal's marks are in one commit with what a new boot or the peers changed, and that
+        is synced before the first answer: a node that dies before it begins anew.
         """
         service, journal, rejoiner = self.context.service, self.context.journal, self.context.rejoiner
+        journal.note(BOOT_KEY, boot_id())
+        journal.note(SERVED_KEY, "yes")
         if rejoiner is None or verdict is None:
             service.start()
         else:
             service.serve(verdict.adoptions, verdict.fence_floor)
             rejoiner.log_verdict(verdict)
-        journal.note(BOOT_KEY, boot_id())
-        journal.note(SERVED_KEY, "yes")
 
     def _journal_failed(self, reason: str) -> None:
         log.critical("journal_failed reason=%s hint=%s", reason, "this node stops; what it did not answer is not given")

@@ -24,7 +24,7 @@ from . import checks, targets
 from .context import NodeContext
 from .problems import RECOVERY_PATH, bad_field
 
-PAGE: Final = 10_000
+PAGE: Final = 5_000
 """Leases told at once."""
 
 
