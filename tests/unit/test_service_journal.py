@@ -260,3 +260,14 @@ async def test_a_started_node_writes_what_another_boot_changed_and_wakes_up_in_t
     assert [len(changes.records) for changes in journal.written] == [1]
     assert service._timer_at == NOW + TTL
     service.stop()
+
+
+async def test_frames_behind_a_slow_disk_go_with_their_session(service: Service, journal: SlowJournal) -> None:
+    ann = Far(service, "ann")
+    ann.send(acquire("a", ticket=WALL))
+    for _ in range(3):
+        await tick()
+        ann.send()
+    assert len(ann.session._outgoing) == 3
+    service.disconnect(ann.session)
+    assert not ann.session._outgoing
