@@ -204,6 +204,21 @@ def test_a_batch_that_fails_halfway_leaves_nothing_behind(tmp_path: Path) -> Non
     assert contents(directory) == after([grants(1), batch])
 
 
+def test_a_batch_may_hold_more_than_one_statement_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = store._connect
+
+    def connect(path: Path) -> sqlite3.Connection:
+        db = original(path)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2_000_000)  # in place of the thousand millions that it is
+        return db
+
+    monkeypatch.setattr(store, "_connect", connect)
+    batch = grants(*range(1, 20_001))
+    with opened(tmp_path) as journal:
+        journal.commit(batch)
+    assert contents(tmp_path) == after([batch])
+
+
 # Durable
 
 
