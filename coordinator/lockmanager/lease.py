@@ -79,7 +79,9 @@ class Lease:
 
         The schedule renews by itself: use this to change the ttl, or before a long step without an await. Raises
         LeaseLost when the lease is over, RequestRejected for a bad ttl. When too few nodes answer within the node
-        timeout nothing changes and the lease stays what it was: look at `remaining()`.
+        timeout nothing changes and the lease stays what it was: look at `remaining()`. A ttl above 30 s counts when a
+        majority has confirmed it within 30 s; a shorter one than before counts when a majority was heard, and others
+        still wait for as long as the nodes granted before.
         """
         self.check()
         run = self._run

@@ -339,37 +339,12 @@ def adoption(lease: Lease) -> Adoption:
 
 
 def _record(one: Lease | Revocation) -> Record:
-    match one:
-        case Revocation():
-            return RevokedRecord(one.digest, one.deadline, one.full_ttl)
-        case Adopted():
-            waiter = one.waiter
-            return AdoptedRecord(
-                digest=one.digest,
-                space=waiter.key[0],
-                name=waiter.key[1],
-                label=waiter.label,
-                ticket=waiter.ticket,
-                mode=waiter.mode,
-                grant_id=one.grant_id,
-                fence=one.fence,
-                deadline=one.deadline,
-                full_ttl=one.full_ttl,
-                revoked=one.revoked,
-            )
-        case _:
-            waiter = one.waiter
-            return LeaseRecord(
-                token=waiter.token,
-                space=waiter.key[0],
-                name=waiter.key[1],
-                label=waiter.label,
-                ticket=waiter.ticket,
-                ttl=waiter.ttl,
-                mode=waiter.mode,
-                grant_id=one.grant_id,
-                fence=one.fence,
-                deadline=one.deadline,
-                full_ttl=one.full_ttl,
-                revoked=one.revoked,
-            )
+    if isinstance(one, Revocation):
+        return RevokedRecord(one.digest, one.deadline, one.full_ttl)
+    waiter = one.waiter
+    space, name = waiter.key
+    asked = (space, name, waiter.label, waiter.ticket, waiter.mode)
+    given = (one.grant_id, one.fence, one.deadline, one.full_ttl, one.revoked)
+    if isinstance(one, Adopted):
+        return AdoptedRecord(*asked, *given, one.digest)
+    return LeaseRecord(*asked, *given, waiter.token, waiter.ttl)

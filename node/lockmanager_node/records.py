@@ -25,37 +25,32 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         return []
 
 
-class LeaseRecord(_Record, frozen=True, tag="lease"):
-    """A lease whose token is known. `ttl` is what a yielded place is granted with, `full_ttl` the longest promised."""
+class _Standing(_Record, frozen=True):
+    """What every lease has; `full_ttl` is the longest it was ever promised for."""
+
+    space: Space
+    name: str
+    label: str
+    ticket: int
+    mode: Mode
+    grant_id: GrantId
+    fence: int
+    deadline: int
+    full_ttl: int
+    revoked: bool
+
+
+class LeaseRecord(_Standing, frozen=True, tag="lease"):
+    """A lease whose token is known; `ttl` is what a yielded place is granted with."""
 
     token: Token
-    space: Space
-    name: str
-    label: str
-    ticket: int
     ttl: int
-    mode: Mode
-    grant_id: GrantId
-    fence: int
-    deadline: int
-    full_ttl: int
-    revoked: bool
 
 
-class AdoptedRecord(_Record, frozen=True, tag="adopted"):
-    """A lease that other nodes told of: the digest of its token, and the rest as in a lease."""
+class AdoptedRecord(_Standing, frozen=True, tag="adopted"):
+    """A lease that other nodes told of, and the digest of its token."""
 
     digest: str
-    space: Space
-    name: str
-    label: str
-    ticket: int
-    mode: Mode
-    grant_id: GrantId
-    fence: int
-    deadline: int
-    full_ttl: int
-    revoked: bool
 
 
 class RevokedRecord(_Record, frozen=True, tag="revoked"):

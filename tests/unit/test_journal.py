@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,28 +12,8 @@ from lockmanager_node.journal import DiskJournal, MemoryJournal
 from lockmanager_node.records import Changes
 from lockmanager_node.store import Batch, JournalRefused
 from tests.support.journal_cases import EMPTY, FIRST_FENCE, OWNER, contents, ended, granted, grants, lease
-from tests.support.journal_thread import Gate, Told, gated, turns
+from tests.support.journal_thread import Gate, Told, turns
 from tests.support.waiting import until
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    with gated(monkeypatch) as gate:
-        yield gate
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[DiskJournal]:
-    opened = DiskJournal(tmp_path, OWNER)
-    opened.attach(asyncio.get_running_loop())
-    yield opened
-    await opened.abandon()
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
 
 # Group commit
 

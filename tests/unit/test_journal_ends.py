@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,30 +14,11 @@ from lockmanager_node import journal as journal_module
 from lockmanager_node.journal import DiskJournal
 from lockmanager_node.store import Batch, Store
 from tests.support.journal_cases import EMPTY, OWNER, after, contents, ended, ends, granted, grants
-from tests.support.journal_thread import DEADLINE, Gate, Told, gated, turns
+from tests.support.journal_thread import DEADLINE, Gate, Told, turns
 from tests.support.waiting import until
 
 BROKEN = sqlite3.OperationalError("disk I/O error")
 FAILURES = [BROKEN, OSError(28, "No space left on device"), MemoryError("out of memory"), ValueError("a bug")]
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    with gated(monkeypatch) as gate:
-        yield gate
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[DiskJournal]:
-    opened = DiskJournal(tmp_path, OWNER)
-    opened.attach(asyncio.get_running_loop())
-    yield opened
-    await opened.abandon()
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
 
 
 # Failure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,9 @@ from lockmanager_node.recovery import Past
 from lockmanager_node.table import Table
 from lockmanager_node.waking import SERVED_KEY, take_up
 from tests.support.journal_cases import OWNER, granted
-from tests.support.journal_thread import Gate, Told, gated
+from tests.support.journal_thread import Gate, Told
 from tests.support.table_cases import INCARNATION, KEY, NOW, TTL, WALL
 from tests.support.waiting import until
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    with gated(monkeypatch) as gate:
-        yield gate
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[DiskJournal]:
-    opened = DiskJournal(tmp_path, OWNER)
-    opened.attach(asyncio.get_running_loop())
-    yield opened
-    await opened.abandon()
 
 
 async def test_marks_are_in_one_commit_with_what_is_written_next(gate: Gate, journal: DiskJournal) -> None:
