@@ -100,7 +100,11 @@ class DiskJournal:
             target=self._work, args=(opened, directory, dict(about)), name="lockmanager journal", daemon=True
         )
         self._thread.start()
-        store = opened.result()
+        try:
+            store = opened.result()
+        except BaseException:
+            self._thread.join(CLOSE_DEADLINE)  # it is over: only its last step is left
+            raise
         self.path = store.path
         self.about: Mapping[str, str] = store.about
         self.take_kept: Callable[[], Kept] = store.take_kept

@@ -241,6 +241,6 @@ class Ledger:
             raise Broken(f"{claim.name} got fence {granted.fence}, after {marks.floor(claim.mode)}")
         else:
             claim.grant_id, claim.fence, claim.until = granted.grant_id, granted.fence, echo + granted.ttl
+            if claim.state in (State.ASKED, State.YIELDED):
+                claim.state = State.HELD
         marks.note(claim.mode, granted.fence)
-        if claim.state in (State.ASKED, State.YIELDED):
-            claim.state = State.HELD
