@@ -43,10 +43,11 @@ async def test_a_node_that_lost_its_disk_is_silent_and_says_so_while_leases_live
         await asyncio.to_thread(stack.lose_disk, "node2")
         await asyncio.to_thread(stack.start, "node2")
         answer = await asyncio.to_thread(_first_answer, stack, "node2")
-        status, log = [await asyncio.to_thread(ask, stack) for ask in (_status, lambda stack: stack.logs("node2"))]
+        status = await asyncio.to_thread(_status, stack)
         state = (await asyncio.to_thread(stack.inspect, "node2"))["State"]
         elsewhere = [await next_fence(other, f"{name}-other") for _ in range(5)]
         heard = await asyncio.to_thread(stack.until_ready, "node2")
+        log = await asyncio.to_thread(stack.logs, "node2")
         silent_for = time.time() - await asyncio.to_thread(stack.started_at, "node2")
         on_node2 = await asyncio.to_thread(stack.holders, "node2", name)
         await asyncio.sleep(TTL)
