@@ -39,9 +39,12 @@ async def test_a_node_that_cannot_listen_is_named_and_the_others_are_ended() -> 
     async with first:
         second = LocalCluster(1)
         second.cluster = first.cluster
+        before = set(threading.enumerate())
         with pytest.raises(RuntimeError, match=r"node1 did not come up: .*[Aa]ddress already in use"):
             async with second:
                 pytest.fail("it came up")
+        left = [thread.name for thread in set(threading.enumerate()) - before if "journal" in thread.name]
+        assert left == []
 
 
 async def test_an_unknown_node_is_named() -> None:

@@ -134,11 +134,12 @@ class _Life:
         from lockmanager_node.web.app import Server, create_context
 
         address = urlsplit(self._cluster.url(self._node, "internal"))
+        listener = socket.create_server((address.hostname or "", address.port or 0), backlog=1024)
         journal = None
         if self._data_dir is not None:
             journal = await asyncio.to_thread(DiskJournal, self._data_dir, owner(self._cluster, self._node))
         self._server = server = Server(create_context(self._cluster, self._node, journal=journal))
-        await server.start(socket.create_server((address.hostname or "", address.port or 0), backlog=1024))
+        await server.start(listener)
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self._up.set()
         ends = [asyncio.create_task(event.wait()) for event in (self._end, server.failed)]
