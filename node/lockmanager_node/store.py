@@ -9,10 +9,11 @@ journal and one that cannot be read are never taken for each other.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -113,26 +114,28 @@ class Store:
         self._durable = False
         self._untidy = 0
         try:
-            _prepare(self.path, self._wal, about)
-            self._db = _connect(self.path)
+            _make_directory(directory)
+            with _alone_in(directory):
+                _prepare(self.path, self._wal, about)
+                self._db = _connect(self.path)
+                self._read(about)
         except OSError as error:
             raise JournalRefused(f"the journal {self.path} cannot be opened: {_why(error)}") from None
         except sqlite3.Error as error:
             raise self._refusal(error) from None
+
+    # Reading
+
+    def _read(self, about: Mapping[str, str]) -> None:
         try:
             self._check_format()
             self.about = self._read_about()
             self._check_owner(about)
             self._kept: Kept | None = self._read_records()
             self.fence_floor = self._kept.fence_floor
-        except sqlite3.Error as error:
-            self._db.close()
-            raise self._refusal(error) from None
         except BaseException:
             self._db.close()
             raise
-
-    # Reading
 
     def take_kept(self) -> Kept:
         """Return what was in the file when it was opened, and keep it no longer."""
@@ -276,7 +279,6 @@ def _checksum(number: int, body: str) -> int:
 
 def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
     """Make a journal where there is none. It gets its name when it is whole, so that a half-made one is never met."""
-    _make_directory(path.parent)
     if path.exists():
         return
     if wal.exists():
@@ -305,6 +307,21 @@ def _make_directory(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for one in missing:
         _sync_directory(one.parent)
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Let one process at a time open a journal here: of two that begin together one has it, and makes it once.
+
+    Where the file system cannot lock a directory, only the lock on an existing journal keeps the second out.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(directory: Path) -> None:

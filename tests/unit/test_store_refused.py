@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Barrier
 
 import msgspec
 import pytest
@@ -32,6 +34,7 @@ from tests.support.journal_cases import (
 
 REPOSITORY = Path(__file__).parents[2]
 NOBODY = 65_534
+DEADLINE = 10.0
 WAY_OUT = ("replace this node", "rejoins")
 
 
@@ -266,6 +269,31 @@ def test_a_journal_that_another_process_uses_is_refused_until_that_ends(tmp_path
 def test_a_journal_that_this_process_uses_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path):
         assert says(refusal(tmp_path), "in use by another process")
+
+
+def test_of_two_that_begin_together_one_is_refused(tmp_path: Path) -> None:
+    both = Barrier(2)
+
+    def begin(directory: Path, number: int) -> int | str:
+        both.wait(DEADLINE)
+        try:
+            with opened(directory) as journal:
+                both.wait(DEADLINE)
+                journal.commit(grants(number))
+                return number
+        except JournalRefused as refused:
+            both.wait(DEADLINE)
+            return str(refused)
+
+    with ThreadPoolExecutor(2) as threads:
+        for attempt in range(40):
+            directory = tmp_path / str(attempt)
+            outcomes = list(threads.map(begin, [directory, directory], [1, 2]))
+            opened_by = [outcome for outcome in outcomes if isinstance(outcome, int)]
+            refused = [outcome for outcome in outcomes if isinstance(outcome, str)]
+            assert (len(opened_by), len(refused)) == (1, 1), outcomes
+            assert says(refused[0], "in use by another process")
+            assert contents(directory).numbers == opened_by
 
 
 # A place that cannot be used
