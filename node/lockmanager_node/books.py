@@ -89,6 +89,11 @@ class Books:
         return len(self._waiters)
 
     @property
+    def last_number(self) -> int:
+        """The number of the newest grant."""
+        return self._grants
+
+    @property
     def changed(self) -> bool:
         """Whether the journal has something to write."""
         return bool(self._changed) or (self._journaled and self.largest_fence > self._written_fence)

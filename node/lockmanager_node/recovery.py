@@ -23,6 +23,9 @@ from .records import Adoption
 SILENCE: Final = 30 * MICROSECONDS
 """The longest a grant may exist before it stands on a majority, in microseconds: coordinators first ask for that."""
 
+_READ_ANEW: Final = 10
+"""Silences after which a peer's leases are read from the first on again: those that ended since are let go of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
@@ -37,18 +40,21 @@ SERVING: Final = Readiness(State.SERVING)
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one node tells another that rejoins.
+    """What one life of a node tells another node that rejoins.
 
     `never`: it has never granted anything, nor answered an earlier incarnation of the one who asks. `fence` is its
-    largest. `after` asks for the next page of leases; None on the last.
+    largest. Leases are numbered in the order of their grants, within one incarnation: after this page every lease up
+    to number `upto` is told; `after` asks for the next page, None on the last.
     """
 
     node: str
+    incarnation: int
     fingerprint: str
     recovering: bool
     never: bool
     fence: int
     leases: list[Adoption]
+    upto: int
     after: int | None = None
 
 
@@ -80,29 +86,33 @@ class Past:
         return self._first.get(node, incarnation) != incarnation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Reading:
-    """All leases of one peer, read at that instant."""
+    """What one life of a peer has told so far: every lease up to a number, read by several questions."""
 
-    at: int
-    fence: int
-    leases: list[Adoption]
+    incarnation: int
+    began: int
+    upto: int = 0
+    fence: int = 0
+    leases: list[Adoption] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Peer:
-    """What is known of one peer."""
+    """What is known of one peer. `first_at`: when it was read for the first time of the two."""
 
     never: bool = False
     recovering: bool = False
     has_asked: bool = False
     said: str = "not asked yet"
-    first: _Reading | None = None
-    second: _Reading | None = None
+    reading: _Reading | None = None
+    first_at: int | None = None
+    read_twice: bool = False
 
-    def readings(self) -> list[_Reading]:
-        """Return both readings, if there are both."""
-        return [] if self.first is None or self.second is None else [self.first, self.second]
+    def forget(self) -> None:
+        """Read it anew."""
+        self.reading = self.first_at = None
+        self.read_twice = False
 
 
 def answers_needed(cluster: Cluster) -> int:
@@ -120,7 +130,8 @@ class Rejoin:
 
     What is held is read twice, the second time after the first is complete: a holder may leave a peer that is yet to be
     read for one that was. It cannot also leave that one before it is read again, as long as both readings lie within
-    what a lease lasts that somebody relies on after the silence. All that either reading showed is adopted.
+    what a lease lasts that somebody relies on after the silence. All that either reading showed is adopted. The second
+    asks only for what was granted since the first, which keeps it short, however many leases there are.
 
     `said_to_be_new` is the operator's word that nothing is held anywhere.
     """
@@ -138,33 +149,48 @@ class Rejoin:
 
     # Events
 
-    def on_report(self, report: Report, asked_at: int, now: int, read_at: int | None = None) -> None:
-        """Take what a peer told, all of its pages put together.
+    def on_report(self, report: Report, asked_at: int, now: int, *, since: int = 0, read_at: int | None = None) -> None:
+        """Take what a peer told of its leases after number `since`, all of its pages put together.
 
-        The first was asked for at `asked_at`, the last at `read_at`: leases given in between are on it.
+        The first page was asked for at `asked_at`, the last at `read_at`: leases given in between are on it.
         """
         peer = self._peers[report.node]
         peer.recovering, peer.said = report.recovering, _saying(report)
         # A word once given stays true: it was given after this life began, so no earlier one is behind what follows.
         peer.never = peer.never or report.never
-        if not report.recovering and asked_at >= self.silence_ends:
-            self._take(peer, asked_at, now, _Reading(read_at or asked_at, report.fence, report.leases))
+        if not report.recovering and asked_at >= self.silence_ends and self._add(peer, report, asked_at, now, since):
+            self._note_read(peer, asked_at, now, asked_at if read_at is None else read_at)
 
-    def _take(self, peer: _Peer, asked_at: int, now: int, reading: _Reading) -> None:
-        readings = [one.first for one in self._peers.values() if one.first is not None]
-        if any(one.at + self.silence // 2 < now for one in readings):
-            self._read_anew()
+    def _add(self, peer: _Peer, report: Report, asked_at: int, now: int, since: int) -> bool:
+        """Put what was told to what is known; False when the two do not follow each other."""
+        known = peer.reading
+        if known is not None and (known.incarnation != report.incarnation or known.began + self._keeps < now):
+            peer.forget()
+            self._begin_again()
+            known = None
+        if since != (0 if known is None else known.upto):
+            return False
+        reading = peer.reading = known or _Reading(report.incarnation, asked_at)
+        reading.leases += report.leases
+        reading.upto, reading.fence = report.upto, report.fence
+        return True
+
+    def _note_read(self, peer: _Peer, asked_at: int, now: int, read_at: int) -> None:
+        firsts = [one.first_at for one in self._peers.values() if one.first_at is not None]
+        if any(first + self.silence // 2 < now for first in firsts):
+            self._begin_again()
         if self._second_begins is None:
-            peer.first = reading
-            if sum(one.first is not None for one in self._peers.values()) >= self.needed:
+            peer.first_at = read_at
+            if sum(one.first_at is not None for one in self._peers.values()) >= self.needed:
                 self._second_begins = now
-        elif peer.first is not None and asked_at >= self._second_begins:
-            peer.second = reading
+        elif peer.first_at is not None and asked_at >= self._second_begins:
+            peer.read_twice = True
 
-    def _read_anew(self) -> None:
+    def _begin_again(self) -> None:
+        """Read twice anew, from where each reading stands."""
         self._second_begins = None
         for peer in self._peers.values():
-            peer.first = peer.second = None
+            peer.first_at, peer.read_twice = None, False
 
     def on_no_report(self, node: str, cause: str) -> None:
         """Note why a peer did not tell anything."""
@@ -185,8 +211,13 @@ class Rejoin:
     def to_ask(self) -> list[str]:
         """Return the peers whose leases are to be read, for the first or the second time."""
         if self._second_begins is None:
-            return [name for name, peer in self._peers.items() if peer.first is None]
-        return [name for name, peer in self._peers.items() if peer.first is not None and peer.second is None]
+            return [name for name, peer in self._peers.items() if peer.first_at is None]
+        return [name for name, peer in self._peers.items() if peer.first_at is not None and not peer.read_twice]
+
+    def known_upto(self, node: str) -> int:
+        """Return after which number a peer's leases are still to be read."""
+        reading = self._peers[node].reading
+        return 0 if reading is None else reading.upto
 
     def verdict(self, now: int, wall: int) -> Verdict | None:
         """Return how the silence ends, or None while it must last. `wall` is this node's wall clock."""
@@ -194,12 +225,16 @@ class Rejoin:
             return Verdict([], wall, new_cluster=True)
         if self._is_new():
             return Verdict([], 0, new_cluster=True)
-        told = [readings for peer in self._peers.values() if (readings := peer.readings())]
-        if now < self.silence_ends or len(told) < self.needed:
+        readings = [peer.reading for peer in self._peers.values() if peer.reading is not None and peer.read_twice]
+        if now < self.silence_ends or len(readings) < self.needed:
             return None
-        readings = [reading for both in told for reading in both]
         leases = _merged(lease for reading in readings for lease in reading.leases)
         return Verdict(leases, max([wall, *(reading.fence for reading in readings)]), new_cluster=False)
+
+    @property
+    def _keeps(self) -> int:
+        """How long leases that may have ended meanwhile are kept while others are still to be read."""
+        return _READ_ANEW * self.silence
 
     def _is_new(self) -> bool:
         """Whether all peers said so, and those who rejoin too have our word that nothing was granted here.
@@ -218,7 +253,7 @@ class Rejoin:
                 f"cluster is new it stays silent for {seconds(remaining):.1f} s more ({peers})"
             )
         else:
-            told = sum(peer.first is not None for peer in self._peers.values())
+            told = sum(peer.first_at is not None for peer in self._peers.values())
             reason = (
                 f"this node recovers: it must learn from {self.needed} peers what is held, and has learnt it "
                 f"from {told} ({peers}); start those nodes, or start this one with --new-cluster if nothing can be held"

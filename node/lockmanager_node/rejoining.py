@@ -128,8 +128,8 @@ class Rejoiner:
     async def _ask(self, http: aiohttp.ClientSession, peer: str) -> None:
         asked_at = self._clock.now()
         try:
-            after = 0 if asked_at >= self._rejoin.silence_ends else _NO_LEASES
-            report, read_at = await self._read(http, peer, after)
+            since = self._rejoin.known_upto(peer) if asked_at >= self._rejoin.silence_ends else _NO_LEASES
+            report, read_at = await self._read(http, peer, since)
         except TimeoutError:
             self._rejoin.on_no_report(peer, f"no answer within {ASK_DEADLINE:g} s")
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -139,7 +139,7 @@ class Rejoiner:
         except _Unusable as error:
             self._rejoin.on_no_report(peer, str(error))
         else:
-            self._rejoin.on_report(report, asked_at, self._clock.now(), read_at)
+            self._rejoin.on_report(report, asked_at, self._clock.now(), since=since, read_at=read_at)
 
     async def _read(self, http: aiohttp.ClientSession, peer: str, after: int) -> tuple[Report, int]:
         """Read all pages of a peer's report, from the one after `after`; returns also when the last was asked for."""
@@ -149,6 +149,8 @@ class Rejoiner:
         while page.after is not None:
             read_at = self._clock.now()
             page = await self._page(http, peer, after=page.after)
+            if page.incarnation != first.incarnation:
+                raise _Unusable("it was restarted while it told its leases")
             leases += page.leases
         recovering = first.recovering or page.recovering
         whole = msgspec.structs.replace(page, never=first.never, recovering=recovering, leases=leases, after=None)

@@ -51,11 +51,13 @@ async def test_a_node_that_never_granted_anything_says_so(nodes: Group) -> None:
     assert reply.headers["Content-Type"] == "application/json"
     assert reply.json == {
         "node": "node1",
+        "incarnation": nodes.members["node1"].context.incarnation,
         "fingerprint": nodes.cluster.fingerprint,
         "recovering": False,
         "never": True,
         "fence": 0,
         "leases": [],
+        "upto": 0,
         "after": None,
     }
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -16,6 +17,7 @@ from lockmanager.wire import Acquire, Mode, Raise, Release, Space, Token
 from lockmanager_node import rejoining
 from lockmanager_node.recovery import Report
 from lockmanager_node.rejoining import Rejoiner
+from lockmanager_node.web import recovery as recovery_room
 from tests.support.clusters import cluster_of
 from tests.support.node_group import Group, group
 from tests.support.node_server import eventually
@@ -164,3 +166,24 @@ async def test_shared_leases_are_adopted_side_by_side(nodes: Group) -> None:
     member = nodes.members["node1"]
     assert member.stands("R" * 32)
     assert member.stands("S" * 32)
+
+
+async def test_pages_of_two_lives_of_a_peer_are_never_put_together(
+    nodes: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers by which pages follow each other begin anew with each life."""
+    monkeypatch.setattr(recovery_room, "PAGE", 1)
+    nodes.members["node2"].hold(Space.QUORUM, OTHER, "U" * 32, ttl=600)
+    original, lives = Rejoiner._page, iter(range(1_000))
+
+    async def another_life_each_time(rejoiner: Rejoiner, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
+        return msgspec.structs.replace(await original(rejoiner, http, peer, after), incarnation=next(lives))
+
+    monkeypatch.setattr(Rejoiner, "_page", another_life_each_time)
+    nodes.end_of_silence()
+    node1 = nodes.members["node1"]
+    await eventually(lambda: "it was restarted while it told its leases" in node1.service.readiness.reason)
+    monkeypatch.setattr(Rejoiner, "_page", original)
+    await node1_rejoins(nodes)
+    assert node1.stands(TOKEN)
+    assert node1.stands("U" * 32)

@@ -152,8 +152,10 @@ class Scene:
         for peer in peers:
             table = self.tables[peer]
             self._post(peer, table.expire(self.now))
-            leases = [adoption(lease) for lease in table.leases_after(0)]
-            rejoin.on_report(Report(peer, "", table.silent, False, table.largest_fence, leases), self.now, self.now)
+            since, fence = rejoin.known_upto(peer), table.largest_fence
+            leases = [adoption(lease) for lease in table.leases_after(since)]
+            report = Report(peer, 1, "", table.silent, False, fence, leases, table.last_number)
+            rejoin.on_report(report, self.now, self.now, since=since)
         verdict = rejoin.verdict(self.now, WALL + self.now)
         if verdict is not None:
             self._post(node, self.tables[node].serve(verdict.adoptions, verdict.fence_floor, self.now))

@@ -55,7 +55,7 @@ class Node:
         self.down_until = 0
         self.syncs_until = 0
         self.rejoin: Rejoin | None = None
-        self.told: deque[tuple[Report, int]] = deque()
+        self.told: deque[tuple[Report, int, int]] = deque()
         self._log: list[tuple[dict[int, Record | None], int]] = []
         self._synced = 0
 
@@ -131,18 +131,20 @@ class Node:
         """Let a peer tell what it holds; the answer may take its time."""
         asked_at = self.clock.at(instant)
         peer.expire(instant)
-        self.told.append((peer.report(), asked_at))
+        assert self.rejoin is not None
+        since = self.rejoin.known_upto(peer.name)
+        self.told.append((peer.report(since), asked_at, since))
 
-    def report(self) -> Report:
-        leases = [adoption(lease) for lease in self.table.leases_after(0)]
-        recovering = self.rejoin is not None
-        return Report(self.name, "", recovering, never=False, fence=self.table.largest_fence, leases=leases)
+    def report(self, since: int) -> Report:
+        leases = [adoption(lease) for lease in self.table.leases_after(since)]
+        recovering, table = self.rejoin is not None, self.table
+        return Report(self.name, self.lives, "", recovering, False, table.largest_fence, leases, table.last_number)
 
     def hear(self, instant: int) -> bool:
         """Take the oldest report, and serve if that is enough; says whether it serves."""
         assert self.rejoin is not None
-        report, asked_at = self.told.popleft()
-        self.rejoin.on_report(report, asked_at, self.clock.at(instant))
+        report, asked_at, since = self.told.popleft()
+        self.rejoin.on_report(report, asked_at, self.clock.at(instant), since=since)
         verdict = self.rejoin.verdict(self.clock.at(instant), WALL + instant)
         if verdict is None:
             return False

@@ -23,9 +23,15 @@ def told(name: str, *, digest: str = "", ttl: int = 10, fence: int = 5, revoked:
 
 
 def report(
-    node: str, *leases: Adoption, never: bool = False, recovering: bool = False, fence: int = WALL + 5
+    node: str,
+    *leases: Adoption,
+    never: bool = False,
+    recovering: bool = False,
+    fence: int = WALL + 5,
+    life: int = 1,
+    upto: int = 0,
 ) -> Report:
-    return Report(node, "", recovering, never, 0 if never else fence, list(leases))
+    return Report(node, life, "", recovering, never, 0 if never else fence, list(leases), upto)
 
 
 @pytest.fixture
@@ -163,10 +169,66 @@ def test_a_second_reading_that_comes_too_late_is_made_anew(rejoin: Rejoin) -> No
 
 def test_the_time_that_many_pages_take_counts_from_the_last(rejoin: Rejoin) -> None:
     for node in PEERS:
-        rejoin.on_report(report(node), END, END + SILENCE, END + SILENCE)
+        rejoin.on_report(report(node), END, END + SILENCE, read_at=END + SILENCE)
     for node in PEERS:
         rejoin.on_report(report(node), END + SILENCE, END + SILENCE + 1)
     assert rejoin.verdict(END + SILENCE + 1, WALL) is not None
+
+
+def test_the_second_reading_asks_only_for_what_was_granted_since_the_first(rejoin: Rejoin) -> None:
+    assert rejoin.known_upto("node2") == 0
+    for node in PEERS:
+        rejoin.on_report(report(node, told(f"at {node}"), upto=9), END, END)
+    assert rejoin.known_upto("node2") == 9
+    rejoin.on_report(report("node2", told("new"), upto=10), END + 1, END + 1, since=9)
+    rejoin.on_report(report("node3", upto=9), END + 1, END + 1, since=9)
+    verdict = rejoin.verdict(END + 1, WALL)
+    assert verdict is not None
+    assert [lease.name for lease in verdict.adoptions] == ["at node2", "new", "at node3"]
+
+
+def test_a_peer_that_was_restarted_is_read_from_the_first_lease_on(rejoin: Rejoin) -> None:
+    """The numbers of its next life may begin below those that were told."""
+    for node in PEERS:
+        rejoin.on_report(report(node, told(f"at {node}"), upto=9), END, END)
+    rejoin.on_report(report("node2", upto=9, life=2), END + 1, END + 1, since=9)
+    assert (rejoin.known_upto("node2"), rejoin.known_upto("node3")) == (0, 9)
+    assert rejoin.to_ask() == ["node2", "node3"]
+    rejoin.on_report(report("node2", told("again"), upto=4, life=2), END + 2, END + 2)
+    assert rejoin.known_upto("node2") == 4
+    assert rejoin.verdict(END + 2, WALL) is None
+
+
+def test_what_does_not_follow_what_is_known_is_not_taken(rejoin: Rejoin) -> None:
+    rejoin.on_report(report("node2", told("a"), upto=9), END, END)
+    rejoin.on_report(report("node2", told("a"), upto=12), END + 1, END + 1)
+    assert rejoin.known_upto("node2") == 9
+
+
+def test_peers_that_take_long_to_be_read_are_not_read_from_the_first_lease_on_again(rejoin: Rejoin) -> None:
+    """With very many leases two peers are never read within the same quarter of a minute."""
+    late = END + SILENCE
+    rejoin.on_report(report("node2", told("a"), upto=900_000), END, END + 1)
+    rejoin.on_report(report("node3", told("b"), upto=900_000), END, late, read_at=late)
+    assert rejoin.known_upto("node2") == 900_000
+    for instant in (late + 1, late + 2):
+        for node in rejoin.to_ask():
+            rejoin.on_report(report(node, upto=900_000), instant, instant, since=900_000)
+    for node in rejoin.to_ask():
+        rejoin.on_report(report(node, upto=900_000), late + 3, late + 3, since=900_000)
+    verdict = rejoin.verdict(late + 3, WALL)
+    assert verdict is not None
+    assert [lease.name for lease in verdict.adoptions] == ["a", "b"]
+
+
+def test_leases_read_very_long_ago_are_let_go_of(rejoin: Rejoin) -> None:
+    """While the other peer is away they may have ended, and would keep others out for nothing."""
+    long = END + 10 * SILENCE + 1
+    rejoin.on_report(report("node2", told("a"), upto=9), END, END)
+    rejoin.on_report(report("node2", upto=9), long, long, since=9)
+    assert rejoin.known_upto("node2") == 0
+    verdict = read_twice(rejoin, report("node2"), report("node3"), at=long + 1)
+    assert verdict.adoptions == []
 
 
 def test_peers_that_rejoin_themselves_do_not_count(rejoin: Rejoin) -> None:

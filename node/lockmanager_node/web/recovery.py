@@ -74,11 +74,13 @@ class _Recovery:
         page = list(islice(leases, PAGE + 1))
         return Report(
             node=self._context.node_id,
+            incarnation=self._context.incarnation,
             fingerprint=cluster.fingerprint,
             recovering=self._service.readiness.state is State.RECOVERING,
             never=table.largest_fence == 0 and not self._context.past.knows_earlier(node, incarnation),
             fence=table.largest_fence,
             leases=[adoption(lease) for lease in page[:PAGE]],
+            upto=page[PAGE - 1].number if len(page) > PAGE else table.last_number,
             after=page[PAGE - 1].number if len(page) > PAGE else None,
         )
 
