@@ -6,8 +6,9 @@ This is the one place where a failed acquisition becomes an error.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from .actions import Failed, Failure, Request
 from .ballot import Link, Said
@@ -22,8 +23,7 @@ _ROUND_PAUSE: Final = 0.1
 """Seconds between two walks over a preference list of which no host works."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What a caller asked for, checked; durations in microseconds, `wait=None` for ever."""
 
     name: str

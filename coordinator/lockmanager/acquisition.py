@@ -21,6 +21,7 @@ from typing import Final
 from .actions import FIRST_TTL, REJECTED_PAUSE, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
 from .patience import Patience
+from .verdict import verdict_of_time, verdict_of_waiting
 from .wire import (
     Acquire,
     Answer,
@@ -47,6 +48,9 @@ _NOTICE_LIMIT: Final = 100_000
 """At most this long before validity ends, in microseconds, a holder is told."""
 
 
+_YES: Final = (Granted, Renewed)
+
+
 class Acquisition:
     """The state of one acquisition over the nodes of its lock."""
 
@@ -59,8 +63,9 @@ class Acquisition:
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
         self._had_majority = False
-        for node, (link, cause) in links.items():
-            self.ballot[node].link, self.ballot[node].cause = link, cause
+        self._validity: int | None = None
+        for vote in self.ballot.votes:
+            vote.link, vote.cause = links[vote.node]
 
     # Questions
 
@@ -72,7 +77,9 @@ class Acquisition:
     @property
     def validity(self) -> int:
         """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
-        return self.ballot.validity()
+        if self._validity is None:
+            self._validity = self.ballot.validity()
+        return self._validity
 
     def renewals_answered(self) -> dict[str, int]:
         """Return how many renewals each node has confirmed."""
@@ -89,32 +96,36 @@ class Acquisition:
 
     def next_wakeup(self, now: int) -> int | None:
         """Return when `tick` has something to decide, or None while only answers can change anything."""
-        if self.phase is Phase.HELD:
+        phase = self.phase
+        if phase is Phase.HELD:
             return min([self.loss_at, *self._ask_again_at()])
-        if self.phase is Phase.LOST:
+        if phase is Phase.LOST:
             return self.validity
-        if self.phase is Phase.OVER:
+        if phase is Phase.OVER:
             return None
-        due = [self.request.deadline]
-        if self.phase is Phase.WAITING:
+        due = [] if self.request.deadline is None else [self.request.deadline]
+        if phase is Phase.WAITING:
             due += self._patience.ends()
             if self.request.patient:
                 due += self._ask_again_at()
-            due.append(self.validity if self._had_majority else None)
-        return min((at for at in due if at is not None and at > now), default=None)
+            if self._had_majority:
+                due.append(self.validity)
+        return min([at for at in due if at > now], default=None) if due else None
 
     def _ask_again_at(self) -> list[int]:
-        return [vote.ask_again_at for vote in self.ballot if vote.rejects]
+        return [vote.ask_again_at for vote in self.ballot.votes if vote.rejects]
 
     # Events
 
     def start(self, token: Token, now: int) -> list[Action]:
         """Ask all nodes in reach, under a token that was never used before."""
-        self.token, self.phase = token, Phase.WAITING
+        if self.token:
+            self.ballot.forget_token()
+        self.token, self.phase, self._validity = token, Phase.WAITING, None
         self._patience.start(now)
         self._had_majority = False
-        self.ballot.forget_token()
-        actions: list[Action] = [self._acquire(vote) for vote in self.ballot if vote.link is Link.LIVE]
+        acquire = self._acquire()
+        actions: list[Action] = [Send(vote.node, acquire) for vote in self.ballot.votes if vote.link is Link.LIVE]
         self._watch_minority(now)
         return self._decide(now, actions)
 
@@ -133,12 +144,16 @@ class Acquisition:
     def on_answer(self, node: str, echo: int, answer: Answer, now: int) -> list[Action]:
         """Apply what a node said about our token; answers about an earlier token are ignored."""
         actions: list[Action] = []
-        if self.phase not in (Phase.WAITING, Phase.HELD) or answer.token != self.token:
+        phase = self.phase
+        if (phase is not Phase.WAITING and phase is not Phase.HELD) or answer.token != self.token:
             return actions
         if self._ended(now, actions):
             return actions
         if not self._outlived(now):
+            self._validity = None
             self._apply(self.ballot[node], echo, answer, now, actions)
+        if phase is Phase.HELD and isinstance(answer, _YES) and self.ballot.settled_at(self._ttl):
+            return actions  # a bound moved on: nothing follows from that
         return self._decide(now, actions)
 
     def tick(self, now: int) -> list[Action]:
@@ -181,7 +196,7 @@ class Acquisition:
             case LostAnswer():
                 self._forget_grant(vote, Said.NOTHING)
                 if self.phase is Phase.WAITING or now < self.loss_at:
-                    actions.append(self._acquire(vote))
+                    actions.append(Send(vote.node, self._acquire()))
             case _:
                 self._not_granted(vote, answer, now)
 
@@ -208,7 +223,7 @@ class Acquisition:
         if answer.grant_id == vote.yielded:
             actions.append(Send(vote.node, Yield(self.token, answer.grant_id)))
             return
-        vote.said, vote.holders = Said.GRANTED, []
+        vote.said, vote.holders = Said.GRANTED, ()
         known = vote.grant
         if answer.resent and known is not None and known.grant_id == answer.grant_id:
             known.fence = max(known.fence, answer.fence)
@@ -246,7 +261,7 @@ class Acquisition:
         if self.ballot.count(Said.REVOKED) >= self.ballot.majority:
             self._lose("an operator revoked it", now, actions)
         elif not self._ended(now, actions):
-            self.ballot.settle_ttl(self._ttl, now)
+            self._settle_ttl(now)
             self._ask_full_ttl(now, actions)
             self._ask_rejecting_again(now, actions)
 
@@ -256,13 +271,14 @@ class Acquisition:
         if len(counted) < self.ballot.majority:
             return False
         self._had_majority = True
-        fence = max(grant.fence for grant in counted)
-        if sum(grant.fence == fence for grant in counted) < self.ballot.majority:
+        fences = [grant.fence for grant in counted]
+        fence = max(fences)
+        if fences.count(fence) < self.ballot.majority:
             self._raise_to(fence, actions)
         elif len(self.ballot.fresh(self._ttl, now)) < self.ballot.majority:
             self._ask_full_ttl(now, actions)
         elif now < self.loss_at:
-            self.ballot.settle_ttl(self._ttl, now)
+            self._settle_ttl(now)
             self.phase, self.fence = Phase.HELD, fence
             actions.append(Held(fence))
             return True
@@ -276,7 +292,7 @@ class Acquisition:
                 actions.append(Send(vote.node, Raise(self.token, fence)))
 
     def _ask_full_ttl(self, now: int, actions: list[Action]) -> None:
-        for vote in self.ballot:
+        for vote in self.ballot.votes:
             if vote.grant is not None and self.ballot.wants_word(vote.grant, self._ttl, now):
                 self._ask_renewal(vote, self._ttl, now, actions)
 
@@ -286,76 +302,53 @@ class Acquisition:
             vote.grant.ask(ttl, now)
             actions.append(Send(vote.node, Renew(self.token, self._carried(ttl))))
 
+    def _settle_ttl(self, now: int) -> None:
+        if self.ballot.settle_ttl(self._ttl, now):
+            self._validity = None
+
     def _carried(self, ttl: int) -> int:
         """Return what to ask for: never less than what bounds rest on, as a node that forgets learns it from others."""
         return max(ttl, self.ballot.carried_ttl)
 
     def _ask_rejecting_again(self, now: int, actions: list[Action]) -> None:
         """Ask nodes that were full once more: nobody will tell us when they no longer are."""
-        for vote in self.ballot:
+        for vote in self.ballot.votes:
             if vote.rejects and now >= vote.ask_again_at:
                 vote.ask_again_at = now + REJECTED_PAUSE
-                actions.append(self._acquire(vote))
+                actions.append(Send(vote.node, self._acquire()))
 
     def _decide_given_up(self, now: int, actions: list[Action]) -> None:
         """Fail, or step apart, once waiting on makes no sense."""
-        ballot, request = self.ballot, self.request
-        if ballot.out_of_reach(ballot.count(Said.REJECTED)):
-            self._fail(Failure.REJECTED, actions)
-        elif self._decide_out_of_time(now, actions):
-            return
-        elif request.patient:
-            if self._patience.is_alone(now) or self._outlived(now) or ballot.count(Said.REVOKED):
-                self._step_apart(actions, split=False)
-            else:
-                self._ask_rejecting_again(now, actions)
-        else:
-            self._decide_try(now, actions)
+        verdict = verdict_of_waiting(self.ballot, self.request, self._patience, now, outlived=self._outlived(now))
+        if isinstance(verdict, Failure):
+            self._fail(verdict, actions)
+        elif verdict is not None:
+            self._step_apart(verdict, actions)
+        elif self.request.patient:
+            self._ask_rejecting_again(now, actions)
 
-    def _decide_try(self, now: int, actions: list[Action]) -> None:
-        """Give up a try as soon as a majority of yes cannot come any more."""
-        ballot = self.ballot
-        useless = ballot.unreachable(silent_too=self._patience.silence_ended(now))
-        useless += ballot.count_live(Said.REJECTED, Said.RECOVERING)
-        if ballot.out_of_reach(useless):
-            self._fail(Failure.UNREACHABLE, actions)
-        elif ballot.out_of_reach(useless + ballot.count_live(Said.REFUSED, Said.REVOKED)):
-            if ballot.is_split() and self._patience.may_retry(now):
-                self._step_apart(actions, split=True)
-            else:
-                self._fail(Failure.HELD, actions)
-        elif not self.request.wait and self._patience.try_ended(now):
-            self._fail(Failure.UNREACHABLE, actions)
-
-    def _decide_out_of_time(self, now: int, actions: list[Action]) -> bool:
-        deadline = self.request.deadline
-        if self.ballot.out_of_reach(self.ballot.refused_links()):
-            self._fail(Failure.REFUSED_LINK, actions)
-        elif deadline is not None and now >= deadline:
-            reached = self.phase is Phase.WAITING and self.ballot.answered() >= self.ballot.majority
-            self._fail(Failure.TIMEOUT if reached else Failure.UNREACHABLE, actions)
-        return self.phase is Phase.OVER
+    def _decide_out_of_time(self, now: int, actions: list[Action]) -> None:
+        failure = verdict_of_time(self.ballot, self.request, now, asked=self.phase is Phase.WAITING)
+        if failure is not None:
+            self._fail(failure, actions)
 
     # Steps the rules share
 
-    def _acquire(self, vote: Vote) -> Send:
+    def _acquire(self) -> Acquire:
         request = self.request
         ttl = self._carried(min(self._ttl, self.ballot.trusted_ttl))  # a holder asks for all of it at once
         wait = request.wait or self.phase is Phase.HELD  # a holder that fills a node stands in line like anybody
-        return Send(
-            vote.node,
-            Acquire(self.token, request.space, request.name, request.ticket, ttl, request.mode, wait, request.label),
-        )
+        return Acquire(self.token, request.space, request.name, request.ticket, ttl, request.mode, wait, request.label)
 
     def _catch_up(self, vote: Vote) -> list[Action]:
         """Tell a node that came (back) into reach what we want of it; a pending raise follows by itself."""
         vote.forget_questions()
         if self.phase is Phase.WAITING:
-            return [self._acquire(vote)]
+            return [Send(vote.node, self._acquire())]
         if self.phase is not Phase.HELD:
             return []
         renewal = Renew(self.token, self._carried(self._ttl))
-        return [self._acquire(vote) if vote.grant is None else Send(vote.node, renewal)]
+        return [Send(vote.node, self._acquire() if vote.grant is None else renewal)]
 
     def _outlived(self, now: int) -> bool:
         """Say whether one who waits had a majority whose validity has ended: no answer revives it."""
@@ -375,12 +368,13 @@ class Acquisition:
     def _release_everywhere(self) -> list[Action]:
         if self.phase is Phase.APART:
             return []
-        return [Send(vote.node, Release(self.token)) for vote in self.ballot]
+        release = Release(self.token)
+        return [Send(vote.node, release) for vote in self.ballot.votes]
 
-    def _step_apart(self, actions: list[Action], *, split: bool) -> None:
+    def _step_apart(self, apart: Apart, actions: list[Action]) -> None:
         actions += self._release_everywhere()
         self.phase = Phase.APART
-        actions.append(Apart(split))
+        actions.append(apart)
 
     def _fail(self, failure: Failure, actions: list[Action]) -> None:
         actions += self._release_everywhere()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+import msgspec
 
 from .durations import MICROSECONDS
 from .wire import Acquire, Mode, Raise, Release, Renew, Space, Yield
@@ -30,8 +31,7 @@ class Phase(Enum):
     OVER = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What is asked for. `wait` lets nodes queue it; `patient` waits for nodes that are down."""
 
     space: Space
@@ -47,16 +47,14 @@ class Request:
     node_timeout: int = NODE_TIMEOUT
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send this message to this node."""
 
     node: str
     message: Acquire | Yield | Raise | Renew | Release
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """The lock is held."""
 
     fence: int
@@ -72,22 +70,19 @@ class Failure(Enum):
     REFUSED_LINK = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, gc=False):
     """The lock was not acquired; the ballot knows the details."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """The lease ends without having been released: tell the holder, who may rely on it until validity ends."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Apart:
+class Apart(msgspec.Struct, frozen=True, gc=False):
     """Everything was released; `start` again with a new token, after a short random pause when `split`."""
 
     split: bool

@@ -7,8 +7,8 @@ the bounds still hold; its fence is the largest fence among the grants that coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from .actions import FIRST_TTL
@@ -37,6 +37,9 @@ class Said(Enum):
     REVOKED = auto()
     RECOVERING = auto()
     """Neither yes nor no: the node is silent after a start."""
+
+
+_LIVE = Link.LIVE  # reading a member of an enumeration costs a call
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ class Vote:
     said: Said = Said.NOTHING
     grant: Grant | None = None
     yielded: GrantId | None = None
-    holders: list[Holder] = field(default_factory=list)
+    holders: Sequence[Holder] = ()
     code: str = ""
     detail: str = ""
     ask_again_at: int = 0
@@ -97,12 +100,12 @@ class Vote:
     @property
     def rejects(self) -> bool:
         """Whether the node is in reach and does not want us: it was full, or our clocks differ."""
-        return self.link is Link.LIVE and self.said is Said.REJECTED and self.grant is None
+        return self.said is Said.REJECTED and self.link is _LIVE and self.grant is None
 
     def forget_token(self) -> None:
         """Start over for a new token; the link stays what it is."""
         self.said, self.grant, self.yielded = Said.NOTHING, None, None
-        self.holders, self.code, self.detail = [], "", ""
+        self.holders, self.code, self.detail = (), "", ""
 
     def forget_questions(self) -> None:
         """Ask again what may have been lost with the connection."""
@@ -128,20 +131,22 @@ class Ballot:
     def __init__(self, nodes: Iterable[str], first_ttl: int = FIRST_TTL) -> None:
         self.trusted_ttl = self._first_ttl = first_ttl
         self._votes = {node: Vote(node) for node in nodes}
-        self.majority = len(self._votes) // 2 + 1
+        self.votes = tuple(self._votes.values())
+        self.majority = len(self.votes) // 2 + 1
 
     def __getitem__(self, node: str) -> Vote:
         return self._votes[node]
 
     def __iter__(self) -> Iterator[Vote]:
-        return iter(self._votes.values())
+        return iter(self.votes)
 
     def __len__(self) -> int:
-        return len(self._votes)
+        return len(self.votes)
 
     def counted(self, now: int) -> list[Grant]:
         """Return the grants whose bound lies ahead."""
-        return [grant for grant in self._grants() if grant.bound is not None and grant.bound > now]
+        grants = [vote.grant for vote in self.votes if vote.grant is not None]
+        return [grant for grant in grants if grant.bound is not None and grant.bound > now]
 
     def forget_token(self) -> None:
         """Start over for a new token."""
@@ -153,28 +158,36 @@ class Ballot:
         """Take a node's word for `ttl`; of one above the first no more counts than is trusted so far."""
         grant.confirm(echo, ttl, trusted=self.trusted_ttl)
 
+    def settled_at(self, ttl: int) -> bool:
+        """Say whether `ttl` is no more than is trusted at first, and no bound rests on more."""
+        return self.trusted_ttl == self._first_ttl >= ttl
+
     @property
     def carried_ttl(self) -> int:
         """The ttl above the first that every message must carry, because bounds rest on it; 0 when there is none."""
         return self.trusted_ttl if self.trusted_ttl > self._first_ttl else 0
 
-    def settle_ttl(self, ttl: int, now: int) -> None:
+    def settle_ttl(self, ttl: int, now: int) -> bool:
         """Rely on the wanted ttl of a lease that is held, as far as the nodes' word for it goes.
 
         On one above the first once a majority confirmed it of late: a node that forgot its grant is silent until all of
         these are old news, and then learns the ttl from the others. On a shorter one than so far once a majority was
-        heard of late: then no bound rests on the longer one any more.
+        heard of late: then no bound rests on the longer one any more. Returns whether bounds changed.
         """
         if ttl > self.trusted_ttl:
             fresh = self.fresh(ttl, now)
-            if len(fresh) >= self.majority:
-                self.trusted_ttl = ttl
-                for grant in fresh:
-                    grant.trust(ttl)
-        elif ttl < self.carried_ttl and self._heard_within_half(ttl, now):
+            if len(fresh) < self.majority:
+                return False
+            self.trusted_ttl = ttl
+            for grant in fresh:
+                grant.trust(ttl)
+            return True
+        if ttl < self.carried_ttl and self._heard_within_half(ttl, now):
             self.trusted_ttl = max(ttl, self._first_ttl)
             for grant in self._grants():
                 grant.cut(ttl)
+            return True
+        return False
 
     def _heard_within_half(self, ttl: int, now: int) -> bool:
         return sum(bound(grant.newest, ttl) - now > ttl // 2 for grant in self._grants()) >= self.majority
@@ -193,20 +206,26 @@ class Ballot:
         return bound(grant.echo, min(grant.confirmed, self._first_ttl))
 
     def _grants(self) -> Iterator[Grant]:
-        return (vote.grant for vote in self if vote.grant is not None)
+        return (vote.grant for vote in self.votes if vote.grant is not None)
 
     def validity(self) -> int:
         """Return until when a majority of the bounds holds; 0 when fewer than a majority are known."""
-        bounds = sorted((grant.bound for grant in self._grants() if grant.bound is not None), reverse=True)
-        return bounds[self.majority - 1] if len(bounds) >= self.majority else 0
+        grants = [vote.grant for vote in self.votes if vote.grant is not None]
+        bounds = [grant.bound for grant in grants if grant.bound is not None]
+        if len(bounds) < self.majority:
+            return 0
+        bounds.sort()
+        return bounds[-self.majority]
 
     def live(self) -> int:
         """Return how many sessions are live."""
-        return sum(vote.link is Link.LIVE for vote in self)
+        return [vote.link for vote in self.votes].count(_LIVE)
 
     def count(self, *said: Said) -> int:
         """Return how many nodes said one of these last."""
-        return sum(vote.said in said for vote in self)
+        if len(said) == 1:
+            return [vote.said for vote in self.votes].count(said[0])
+        return sum(vote.said in said for vote in self.votes)
 
     def count_live(self, *said: Said) -> int:
         """Return how many nodes in reach said one of these last; with `unreachable` no node is counted twice."""
@@ -214,7 +233,7 @@ class Ballot:
 
     def refused_links(self) -> int:
         """Return how many nodes will not talk to us however often we ask."""
-        return sum(vote.link is Link.REFUSED for vote in self)
+        return [vote.link for vote in self.votes].count(Link.REFUSED)
 
     def unreachable(self, *, silent_too: bool) -> int:
         """Return how many nodes cannot say yes: down, or (when `silent_too`) without an answer so far."""
@@ -231,7 +250,7 @@ class Ballot:
 
     def out_of_reach(self, lost_votes: int) -> bool:
         """Say whether a majority is impossible once this many nodes do not say yes."""
-        return len(self) - lost_votes < self.majority
+        return len(self.votes) - lost_votes < self.majority
 
     def is_split(self) -> bool:
         """Say whether no holder that the refusals name stands on a majority."""

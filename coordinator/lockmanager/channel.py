@@ -43,6 +43,12 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 0.5
 """Seconds between attempts to connect: doubled from the first to the longest, and jittered."""
 
+NEVER: Final = 1 << 62
+"""When a channel without a heartbeat beats next."""
+
+
+_GREETINGS: Final = (Welcome, Refusal)
+
 
 class Hub(Protocol):
     """Who owns the channels."""
@@ -94,7 +100,7 @@ class Channel:
         self._heard = 0
         self._sent = 0
         self._beat: asyncio.TimerHandle | None = None
-        self._beat_due = 0
+        self.beat_due = NEVER
 
     # Sending
 
@@ -104,18 +110,14 @@ class Channel:
             return
         if isinstance(message, Acquire):
             self._releases.ask(message.token)
-        self._put([message])
-
-    def _put(self, messages: list[UpMessage]) -> None:
-        if messages and not self._outbox:
+        if not self._outbox:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._outbox += messages
+        self._outbox.append(message)
 
-    def release(self, token: Token, ttl: int) -> None:
-        """Send a release, and again on each reconnect until it is confirmed or `ttl` has passed."""
-        now = self._clock.now()
-        if self._releases.release(token, now + ttl, now):
-            self.send(Release(token))
+    def release(self, release: Release, ttl: int, now: int) -> None:
+        """Send a release, and again on each reconnect until it is confirmed or `ttl` after `now` has passed."""
+        if self._releases.release(release.token, now + ttl, now):
+            self.send(release)
 
     def disown(self, token: Token) -> None:
         """Give back a grant nobody here knows, such as that of a late request, unless its release is on the way."""
@@ -135,7 +137,7 @@ class Channel:
         now = self._clock.now()
         if self._beat is None:
             self._heard = now
-        elif self._beat_due > now + (interval := self._interval()):
+        elif self.beat_due > now + (interval := self._interval()):
             self._beat.cancel()
             self._heard = max(self._heard, now - interval)  # the node gets the new patience from now
         else:
@@ -221,20 +223,23 @@ class Channel:
     def _deliver(self, echo: int, largest_ticket: int, messages: list[Answer | Welcome | Refusal]) -> None:
         answers: list[Answer] = []
         for message in messages:
-            if isinstance(message, Welcome | Refusal):
-                raise ConnectionLost("the node sent a second welcome")
             if isinstance(message, Released):
                 self._releases.confirm(message.token)
+            elif isinstance(message, _GREETINGS):
+                raise ConnectionLost("the node sent a second welcome")
             answers.append(message)
-        self._release_again()
+        if self._releases.backlog:
+            self._release_again()
         self._hub.on_answers(self.node, echo, largest_ticket, answers)
 
     def _release_again(self) -> None:
-        self._put([Release(token) for token in self._releases.next_portion()])
+        for token in self._releases.next_portion():
+            self.send(Release(token))
 
     def _detach(self) -> None:
         self._connection = None
         self._outbox = []
+        self.beat_due = NEVER
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
@@ -253,17 +258,17 @@ class Channel:
 
     def _schedule_beat(self) -> None:
         interval = self._interval()
-        self._beat_due = self._clock.now() + interval
+        self.beat_due = self._clock.now() + interval
         self._beat = asyncio.get_running_loop().call_later(interval / MICROSECONDS, self._on_beat, interval)
 
     def _on_beat(self, interval: int) -> None:
         """Send an empty frame unless something was just sent; give the node up after three silent beats."""
-        self._beat = None
+        self._beat, due, self.beat_due = None, self.beat_due, NEVER
         self._hub.on_beat()
         now = self._clock.now()
         if self._connection is None or self._hub.shortest_ttl() is None:
             return
-        if now - self._beat_due > interval:
+        if now - due > interval:
             self._heard = now  # this process stood still itself: what the node sent is still unread
         if now - self._heard > SILENT_HEARTBEATS * interval:
             self._connection.abort()

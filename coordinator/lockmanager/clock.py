@@ -28,9 +28,8 @@ class SystemClock:
     _clock_id: Final = getattr(time, "CLOCK_BOOTTIME", None)
 
     def now(self) -> int:
-        if self._clock_id is None:
-            return time.monotonic_ns() // 1_000
-        return time.clock_gettime_ns(self._clock_id) // 1_000
+        clock_id = self._clock_id
+        return (time.monotonic_ns() if clock_id is None else time.clock_gettime_ns(clock_id)) // 1_000
 
     def wall(self) -> int:
         return time.time_ns() // 1_000

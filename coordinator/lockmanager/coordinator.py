@@ -157,8 +157,9 @@ class Coordinator:
         self, name: str, *, ttl: float = 10.0, wait: float | None = None, shared: bool = False, label: str | None = None
     ) -> Lease:
         """Acquire as `lock` does, without a block: the lease is renewed until `release()` is called or it is lost."""
-        wish = self._wish(name, ttl, wait, Mode.SHARED if shared else Mode.EXCLUSIVE, label)
-        return Lease(await acquire_quorum(self.engine, wish))
+        engine = self.engine
+        wish = self._wish(engine, name, ttl, wait, Mode.SHARED if shared else Mode.EXCLUSIVE, label)
+        return Lease(await acquire_quorum(engine, wish))
 
     def efficiency_lock(
         self,
@@ -177,8 +178,9 @@ class Coordinator:
         """
 
         async def acquire() -> Lease:
-            wish = self._wish(name, ttl, wait, Mode.EXCLUSIVE, label)
-            return Lease(await acquire_efficiency(self.engine, self._breakers, wish))
+            engine = self.engine
+            wish = self._wish(engine, name, ttl, wait, Mode.EXCLUSIVE, label)
+            return Lease(await acquire_efficiency(engine, self._breakers, wish))
 
         return LockContext(acquire, on_lost)
 
@@ -201,14 +203,14 @@ class Coordinator:
         self._engine.check_usable()
         return self._engine
 
-    def _wish(self, name: str, ttl: float, wait: float | None, mode: Mode, label: str | None) -> Wish:
-        limits = self.engine.cluster.limits
+    def _wish(self, engine: Engine, name: str, ttl: float, wait: float | None, mode: Mode, label: str | None) -> Wish:
+        limits = engine.cluster.limits
         return Wish(
             name=checked_name(name, limits),
             ttl=checked_ttl(ttl, limits),
             wait=checked_wait(wait),
             mode=mode,
-            label=checked_label(self._label if label is None else label, limits),
+            label=self._label if label is None else checked_label(label, limits),
         )
 
     def _network_for(self, cluster: Cluster) -> str:

@@ -14,11 +14,11 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from .actions import NODE_TIMEOUT
 from .ballot import Link
 from .channel import Channel
 from .clock import Clock
-from .durations import MICROSECONDS
+from .confirmations import Confirmations
+from .durations import MICROSECONDS, heartbeat
 from .errors import LockManagerError
 from .renewals import Renewals
 from .run import Run
@@ -33,8 +33,6 @@ TICKET_AHEAD: Final = 24 * 3600 * MICROSECONDS
 
 _SUSPENDED: Final = MICROSECONDS // 10
 """How far our clock must run away from the loop's for a suspend, in microseconds."""
-
-_CONFIRM_DEADLINE: Final = NODE_TIMEOUT / MICROSECONDS
 
 
 class Randomness(Protocol):
@@ -83,7 +81,7 @@ class Engine:
         self._mistrusted: set[str] = set()
         self._alive: dict[Run, None] = {}
         self._runs: dict[Token, Run] = {}
-        self._confirming: dict[Token, _Confirmation] = {}
+        self.confirmations = Confirmations()
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -122,6 +120,7 @@ class Engine:
             channel.flush()
         if self._timer is not None:
             self._timer.cancel()
+        self.confirmations.give_up()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -166,7 +165,8 @@ class Engine:
 
     def links(self, nodes: Iterable[str]) -> dict[str, tuple[Link, str]]:
         """Return how the sessions to these nodes are."""
-        return {node: (self._channels[node].link, self._channels[node].cause) for node in nodes}
+        channels = [self._channels[node] for node in nodes]
+        return {channel.node: (channel.link, channel.cause) for channel in channels}
 
     def refusals(self, nodes: Iterable[str]) -> list[LockManagerError]:
         """Return why nodes will not talk to us."""
@@ -181,17 +181,24 @@ class Engine:
         """Let the run learn which sessions come and go."""
         self._alive[run] = None
 
-    def enlist(self, run: Run) -> None:
+    def enlist(self, run: Run, now: int) -> None:
         """Let answers about the run's token reach it, and keep the sessions of its nodes alive."""
         self._runs[run.acquisition.token] = run
-        self.reschedule(run)
+        self.reschedule(run, now)
+        beat_by = now + heartbeat(run.acquisition.ttl)
         for node in run.acquisition.request.nodes:
-            self._channels[node].keep_alive()
+            channel = self._channels[node]
+            if channel.beat_due > beat_by:
+                channel.keep_alive()
 
-    def reschedule(self, run: Run) -> None:
+    def reschedule(self, run: Run, now: int) -> None:
         """Renew the run's grants from now on, every third of its ttl."""
-        self.renewals.set(run, run.acquisition.ttl, self.clock.now())
-        self._arm()
+        self._wake_at(self.renewals.set(run, run.acquisition.ttl, now))
+
+    def renews_before(self, run: Run, at: int) -> bool:
+        """Say whether the run is renewed by `at`, and so looked at."""
+        due = self.renewals.due(run)
+        return due is not None and due <= at
 
     def strike(self, run: Run) -> None:
         """Forget the run's token: it was released everywhere."""
@@ -203,24 +210,18 @@ class Engine:
         self.strike(run)
         self._alive.pop(run, None)
 
-    def send(self, node: str, message: UpMessage, ttl: int) -> None:
+    def send(self, node: str, message: UpMessage, ttl: int, now: int) -> None:
         """Send a message in this tick's frame; a release is kept until it is confirmed or `ttl` has passed."""
         channel = self._channels[node]
         if isinstance(message, Release):
-            channel.release(message.token, ttl)
+            channel.release(message, ttl, now)
         else:
             channel.send(message)
 
     async def confirmed(self, token: Token, majority: int) -> None:
         """Wait until a majority confirmed the release of a token, or `NODE_TIMEOUT` has passed."""
-        confirmation = self._confirming[token] = _Confirmation(majority)
-        try:
-            async with asyncio.timeout(_CONFIRM_DEADLINE):
-                await confirmation.done.wait()
-        except TimeoutError:
+        if not await self.confirmations.wait(token, majority):
             log.info("release_unconfirmed reason=%s", "too few nodes answered; it is sent again when they are back")
-        finally:
-            del self._confirming[token]
 
     # Events
 
@@ -236,9 +237,7 @@ class Engine:
             self._note_ticket(node, largest_ticket)
         for answer in answers:
             if isinstance(answer, Released):
-                confirmation = self._confirming.get(answer.token)
-                if confirmation is not None:
-                    confirmation.add()
+                self.confirmations.add(answer.token)
             elif (run := self._runs.get(answer.token)) is not None:
                 run.on_answer(node, echo, answer)
             elif isinstance(answer, Granted):
@@ -260,12 +259,11 @@ class Engine:
             self._mistrusted.add(node)
             log.warning("clock_ahead node=%s hint=%s", node, "its tickets are more than a day ahead: set the clocks")
 
-    def _arm(self) -> None:
-        """Wake up for the next renewal; waking early is harmless, so an armed earlier timer stays."""
-        at = self.renewals.next()
-        if at is None or (self._timer is not None and self._timer_at <= at):
-            return
+    def _wake_at(self, at: int) -> None:
+        """Wake up for a renewal; waking early is harmless, so an armed earlier timer stays."""
         if self._timer is not None:
+            if self._timer_at <= at:
+                return
             self._timer.cancel()
         self._timer_at = at
         delay = max(0, at - self.clock.now()) / MICROSECONDS
@@ -275,17 +273,6 @@ class Engine:
         self._timer = None
         for run in self.renewals.take_due(self.clock.now()):
             run.renew()
-        self._arm()
-
-
-class _Confirmation:
-    """Counts the nodes that confirmed a release."""
-
-    def __init__(self, majority: int) -> None:
-        self.done = asyncio.Event()
-        self._missing = majority
-
-    def add(self) -> None:
-        self._missing -= 1
-        if self._missing <= 0:
-            self.done.set()
+        at = self.renewals.next()
+        if at is not None:
+            self._wake_at(at)

@@ -126,7 +126,7 @@ class Lease:
             return
         # First the release: where warnings are errors, the warning raises.
         run.engine.call_soon_threadsafe(run.release)
-        if not run.lost.is_set():
+        if not run.is_lost:
             warnings.warn(f"{self!r} was dropped without release()", ResourceWarning, source=self, stacklevel=2)
 
 

@@ -30,6 +30,11 @@ class Releases:
     def __len__(self) -> int:
         return len(self._unconfirmed)
 
+    @property
+    def backlog(self) -> bool:
+        """Whether `next_portion` may have something to send again."""
+        return bool(self._backlog)
+
     def __contains__(self, token: Token) -> bool:
         return token in self._unconfirmed
 

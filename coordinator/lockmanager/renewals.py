@@ -27,11 +27,16 @@ class Renewals(Generic[Item]):
     def __len__(self) -> int:
         return len(self._periods)
 
-    def set(self, item: Item, ttl: int, now: int) -> None:
-        """Renew the item every third of `ttl` from now on."""
-        self.discard(item)
+    def set(self, item: Item, ttl: int, now: int) -> int:
+        """Renew the item every third of `ttl` from now on; returns when it is due first."""
+        if item in self._periods:
+            self.discard(item)
         every = self._periods[item] = period(ttl)
-        self._due.setdefault(every, {})[item] = now + every
+        items = self._due.get(every)
+        if items is None:
+            items = self._due[every] = {}
+        due = items[item] = now + every
+        return due
 
     def discard(self, item: Item) -> None:
         """Renew the item no more; one that is not here is no error."""
@@ -41,6 +46,11 @@ class Renewals(Generic[Item]):
             del items[item]
             if not items:
                 del self._due[every]
+
+    def due(self, item: Item) -> int | None:
+        """Return when the item is renewed next, or None."""
+        every = self._periods.get(item)
+        return None if every is None else self._due[every][item]
 
     def next(self) -> int | None:
         """Return when the next item is due, or None."""

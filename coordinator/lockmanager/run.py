@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from .acquisition import Acquisition
-from .actions import Action, Apart, Failed, Held, Lost, Phase, Request, Send
+from .actions import FIRST_TTL, Action, Apart, Failed, Held, Lost, Phase, Request, Send
 from .ballot import Link
 from .durations import MICROSECONDS, seconds
 from .errors import LockManagerError
@@ -34,12 +34,22 @@ class Run:
         self.engine = engine
         self.acquisition = Acquisition(request, engine.links(request.nodes), engine.clock.now())
         self.outcome: asyncio.Future[Held | Failed] = asyncio.get_running_loop().create_future()
-        self.lost = asyncio.Event()
+        self.is_lost = False
         self.end_reason = ""
+        self._lost: asyncio.Event | None = None
         self._on_lost: list[Callable[[], None]] = []
         self._renewal_watchers: dict[asyncio.Event, dict[str, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set once the lease is lost; made for the first who asks, as most leases are released unasked."""
+        if self._lost is None:
+            self._lost = asyncio.Event()
+            if self.is_lost:
+                self._lost.set()
+        return self._lost
 
     @property
     def held(self) -> bool:
@@ -60,14 +70,15 @@ class Run:
     def begin(self) -> None:
         """Ask the nodes, now or as soon as enough of them are in reach."""
         self.engine.join(self)
+        now = self.engine.clock.now()
         if not self.acquisition.request.patient:
-            self._start()
+            self._start(now)
         else:
-            self._perform(self.acquisition.tick(self.engine.clock.now()))
+            self._perform(self.acquisition.tick(now), now)
 
     def call_when_lost(self, callback: Callable[[], None]) -> None:
         """Run `callback` in the event loop when the lease is lost; soon if it is lost already."""
-        if self.lost.is_set():
+        if self.is_lost:
             asyncio.get_running_loop().call_soon(callback)
         else:
             self._on_lost.append(callback)
@@ -86,29 +97,33 @@ class Run:
     # Events
 
     def on_link(self, node: str, link: Link, cause: str) -> None:
-        self._perform(self.acquisition.on_link(node, link, cause, self.engine.clock.now()))
+        now = self.engine.clock.now()
+        self._perform(self.acquisition.on_link(node, link, cause, now), now)
 
     def on_answer(self, node: str, echo: int, answer: Answer) -> None:
-        self._perform(self.acquisition.on_answer(node, echo, answer, self.engine.clock.now()))
+        now = self.engine.clock.now()
+        self._perform(self.acquisition.on_answer(node, echo, answer, now), now)
 
     def renew(self, ttl: int | None = None) -> None:
         """Ask every node with a grant to extend it."""
-        self._perform(self.acquisition.tick(self.engine.clock.now()))
+        now = self.engine.clock.now()
+        self._perform(self.acquisition.tick(now), now)
         if self.acquisition.phase in (Phase.WAITING, Phase.HELD):
-            self._perform(self.acquisition.renew(ttl))
+            self._perform(self.acquisition.renew(ttl), now)
             if ttl is not None:
-                self.engine.reschedule(self)
+                self.engine.reschedule(self, now)
 
     def notice_the_time(self) -> None:
         """End a lease whose time passed while this process stood still, before its timer does."""
         if self.acquisition.phase is Phase.HELD:
-            self._perform(self.acquisition.tick(self.engine.clock.now()))
+            now = self.engine.clock.now()
+            self._perform(self.acquisition.tick(now), now)
 
     def release(self, reason: str = "it was released") -> None:
         """End it everywhere, without waiting. Idempotent."""
         if self.acquisition.phase is not Phase.OVER:
             self.end_reason = self.end_reason or reason
-            self._perform(self.acquisition.release())
+            self._perform(self.acquisition.release(), self.engine.clock.now())
 
     def abandon(self, reason: str) -> None:
         """End it everywhere because its owner goes away; a holder learns that its lease is lost."""
@@ -122,30 +137,32 @@ class Run:
 
     # Carrying out
 
-    def _start(self) -> None:
+    def _start(self, now: int) -> None:
         token = self.engine.randomness.token()
-        actions = self.acquisition.start(token, self.engine.clock.now())
-        self.engine.enlist(self)
-        self._perform(actions)
+        actions = self.acquisition.start(token, now)
+        self.engine.enlist(self, now)
+        self._perform(actions, now)
 
-    def _perform(self, actions: list[Action]) -> None:
+    def _perform(self, actions: list[Action], now: int) -> None:
         for action in actions:
-            self._carry_out(action)
+            if isinstance(action, Send):
+                self.engine.send(action.node, action.message, self.acquisition.longest_ttl, now)
+            else:
+                self._carry_out(action, now)
         if self._renewal_watchers:
             self._tell_watchers()
-        if self.acquisition.phase is Phase.OVER:
+        phase = self.acquisition.phase
+        if phase is Phase.OVER:
             self._end()
-        elif self.acquisition.wants_start() and self.acquisition.request.patient:
-            self._start()
+        elif phase is Phase.APART and self.acquisition.request.patient and self.acquisition.wants_start():
+            self._start(now)
         else:
-            self._arm()
+            self._arm(now)
 
-    def _carry_out(self, action: Action) -> None:
+    def _carry_out(self, action: Action, now: int) -> None:
         match action:
-            case Send():
-                self.engine.send(action.node, action.message, self.acquisition.longest_ttl)
             case Held():
-                self._held(action)
+                self._held(action, now)
             case Failed():
                 self._settle(action)
             case Lost():
@@ -164,10 +181,12 @@ class Run:
             if over or renewed >= self.acquisition.ballot.majority:
                 changed.set()
 
-    def _held(self, held: Held) -> None:
+    def _held(self, held: Held, now: int) -> None:
         request = self.acquisition.request
-        log.info("lease_acquired name=%r fence=%d ttl=%g", request.name, held.fence, seconds(request.ttl))
-        self.engine.reschedule(self)
+        if log.isEnabledFor(logging.INFO):
+            log.info("lease_acquired name=%r fence=%d ttl=%g", request.name, held.fence, seconds(request.ttl))
+        if request.ttl > FIRST_TTL:
+            self.engine.reschedule(self, now)
         self._settle(held)
 
     def _settle(self, outcome: Held | Failed) -> None:
@@ -177,16 +196,17 @@ class Run:
     def _tell_lost(self, reason: str) -> None:
         name, fence = self.acquisition.request.name, self.acquisition.fence
         log.warning("lease_lost name=%r fence=%d reason=%s", name, fence, reason)
-        self.lost.set()
+        self.is_lost = True
+        if self._lost is not None:
+            self._lost.set()
         callbacks, self._on_lost = self._on_lost, []
         for callback in callbacks:
             asyncio.get_running_loop().call_soon(callback)
 
     def _end(self) -> None:
         self.engine.leave(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._on_lost = []  # they refer to whoever holds this run
+        self._cancel_timer()
 
     # The one timer
 
@@ -200,13 +220,15 @@ class Run:
     def _on_pause_over(self) -> None:
         self._timer = None
         if self.acquisition.phase is Phase.APART:
-            self._start()
+            self._start(self.engine.clock.now())
 
-    def _arm(self) -> None:
-        """Wake up when time alone decides something; waking early is harmless, so an earlier timer stays."""
-        now = self.engine.clock.now()
+    def _arm(self, now: int) -> None:
+        """Wake up when time alone decides something; waking early is harmless, so an earlier timer stays.
+
+        The next renewal looks at everything again: what comes after it needs no timer, and most leases none at all.
+        """
         at = self.acquisition.next_wakeup(now)
-        if at is None or (self._timer is not None and self._timer_at <= at):
+        if at is None or (self._timer is not None and self._timer_at <= at) or self.engine.renews_before(self, at):
             return
         self._cancel_timer()
         self._timer_at = at
@@ -220,4 +242,5 @@ class Run:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._perform(self.acquisition.tick(self.engine.clock.now()))
+        now = self.engine.clock.now()
+        self._perform(self.acquisition.tick(now), now)

@@ -166,8 +166,9 @@ class Cluster(_Description, frozen=True):
         return _preference(self.node_ids, name)
 
     def quorum_nodes(self, name: str) -> tuple[str, ...]:
-        """Return the ids of the `replicas` nodes that decide about `name`."""
-        return self.preference(name)[: self.replicas]
+        """Return the ids of the `replicas` nodes that decide about `name`; of all nodes, in the order of the file."""
+        ids = self.node_ids
+        return ids if self.replicas == len(ids) else _preference(ids, name)[: self.replicas]
 
     def url(self, node_id: str, network: str) -> str:
         """Return where to reach a node on the "internal" or "public" network, without a slash at the end."""

@@ -132,6 +132,10 @@ class Books:
         """Return when `expire` has something to do next."""
         return self._deadlines.next()
 
+    def wake_at(self) -> int | None:
+        """Return when to look for what is due: at the next deadline or, cheaper to know, before it."""
+        return self._deadlines.wake_at()
+
     def _find(self, token: Token) -> Waiter | None:
         lease = self._leases.get(token)
         return lease.waiter if lease is not None else self._waiters.get(token)
@@ -159,8 +163,11 @@ class Books:
         self._note_largest(lock)
 
     def _note_largest(self, lock: Lock) -> None:
-        self.largest_fence = max(self.largest_fence, lock.last_fence)
-        self.largest_ticket = max(self.largest_ticket, lock.last_fence)
+        fence = lock.last_fence
+        if fence > self.largest_fence:
+            self.largest_fence = fence
+        if fence > self.largest_ticket:
+            self.largest_ticket = fence
 
     def _lift_floor(self, fence: int) -> None:
         """Let every fence given from now on exceed this one."""
@@ -219,9 +226,11 @@ class Books:
         self._keep_until(lease, lease.deadline)
 
     def _keep_until(self, lease: Lease, deadline: int) -> None:
-        lease.deadline = max(lease.deadline, deadline)
+        if deadline > lease.deadline:
+            lease.deadline = deadline
         self._deadlines.set(lease, lease.deadline)
-        self._note_change(lease)
+        if self._journaled:
+            self._changed[lease.grant_id[1]] = lease
 
     def _drop_lease(self, lease: Lease, event: Event) -> None:
         self._tell(event, lease)

@@ -44,8 +44,12 @@ class DeadlineQueue(Generic[Item]):
 
     def discard(self, item: Item) -> None:
         """Forget the item; one that is not here is no error."""
-        if self._deadlines.pop(item, None) is not None:
+        if self._deadlines.pop(item, None) is not None and len(self._heap) > _REBUILD_ABOVE:
             self._rebuild_if_stale()
+
+    def wake_at(self) -> int | None:
+        """Return when to look next: at the earliest deadline or before it; None when nothing waits."""
+        return self._heap[0][0] if self._heap else None
 
     def next(self) -> int | None:
         """Return the earliest deadline, or None when nothing waits."""
@@ -54,6 +58,8 @@ class DeadlineQueue(Generic[Item]):
 
     def pop_due(self, now: int) -> Item | None:
         """Take out and return one item whose deadline is not after `now`, earliest first, or None."""
+        if not self._heap or self._heap[0][0] > now:
+            return None  # an entry that is not true any more comes too early, never too late
         self._settle()
         if not self._heap or self._heap[0][0] > now:
             return None
@@ -77,7 +83,7 @@ class DeadlineQueue(Generic[Item]):
                 self._push(item, deadline)
 
     def _rebuild_if_stale(self) -> None:
-        if len(self._heap) > _REBUILD_ABOVE and len(self._heap) > 2 * len(self._deadlines):
+        if len(self._heap) > 2 * len(self._deadlines):
             self._heap = [(deadline, n, item) for n, (item, deadline) in enumerate(self._deadlines.items())]
             self._pushed = len(self._heap)
             heapq.heapify(self._heap)

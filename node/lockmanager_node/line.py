@@ -33,10 +33,11 @@ class Waiter:
     ticket: int
     ttl: int
     mode: Mode
-    place: Place = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.place = (self.ticket, self.token)
+    @property
+    def place(self) -> Place:
+        """Where it stands in a line."""
+        return self.ticket, self.token
 
 
 _place = attrgetter("place")

@@ -42,10 +42,12 @@ class Lease:
     deadline: int
     full_ttl: int = 0
     revoked: bool = False
-    inquired_for: set[Token] = field(default_factory=set, repr=False)
+    inquired_for: set[Token] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.full_ttl = max(self.full_ttl, self.waiter.ttl)
+        ttl = self.waiter.ttl
+        if self.full_ttl < ttl:
+            self.full_ttl = ttl
 
     @property
     def number(self) -> int:
@@ -141,9 +143,10 @@ class Lock:
 
     def note_fence(self, mode: Mode, fence: int) -> None:
         """Lift the marks to a fence that was granted or raised here."""
-        self.last_fence = max(self.last_fence, fence)
-        if mode is Mode.EXCLUSIVE:
-            self.last_exclusive_fence = max(self.last_exclusive_fence, fence)
+        if fence > self.last_fence:
+            self.last_fence = fence
+        if mode is Mode.EXCLUSIVE and fence > self.last_exclusive_fence:
+            self.last_exclusive_fence = fence
 
     def pass_all_fences(self) -> None:
         """Lift both marks above every fence given here, whatever its mode."""
@@ -169,13 +172,17 @@ class Lock:
     def inquires_again(self, lease: Lease) -> bool:
         """Say whether a holder that acquired again must be inquired again."""
         head = self.line.head
-        lease.inquired_for.clear()
+        lease.inquired_for = None
         return head is not None and self._inquire(head, lease)
 
     def _inquire(self, head: Waiter, lease: Lease) -> bool:
         if Mode.EXCLUSIVE not in (head.mode, lease.waiter.mode):
             return False
-        if head.place > lease.waiter.place or head.token in lease.inquired_for:
+        if head.place > lease.waiter.place:
+            return False
+        if lease.inquired_for is None:
+            lease.inquired_for = set()
+        elif head.token in lease.inquired_for:
             return False
         lease.inquired_for.add(head.token)
         return True

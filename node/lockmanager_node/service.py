@@ -27,6 +27,8 @@ from .table import Outbox, Request, Table
 
 log = logging.getLogger("lockmanager_node")
 
+_QUEUING: Final = (Acquire, Yield)
+
 DURABLE_DEADLINE: Final = 10.0
 """Seconds an HTTP answer may wait for the journal."""
 
@@ -133,13 +135,20 @@ class Service:
 
     def handle(self, owner: Owner, request: Request) -> None:
         """Decide one request now; the answers are delivered before this returns. A node that stops decides nothing."""
+        self.handle_all(owner, (request,))
+
+    def handle_all(self, owner: Owner, requests: Iterable[Request]) -> None:
+        """Decide requests that came together, in their order and as of one instant."""
         if self._stopped:
             return
-        now = self._clock.now()
-        outbox = self.table.handle(owner, request, now, self._clock.wall())
-        if isinstance(request, Acquire | Yield) and (ttl := self.table.waiting_ttl(request.token)) is not None:
-            self._silence.waits(owner, ttl, now)
-        self._act(outbox)
+        now, wall = self._clock.now(), self._clock.wall()
+        handle, waiting_ttl, deliver = self.table.handle, self.table.waiting_ttl, self._deliver
+        for request in requests:
+            outbox = handle(owner, request, now, wall)
+            if isinstance(request, _QUEUING) and (ttl := waiting_ttl(request.token)) is not None:
+                self._silence.waits(owner, ttl, now)
+            deliver(outbox)
+        self._follow_up()
 
     def revoke(self, key: Key, *, force: bool) -> int:
         """End the leases of a lock for an operator; returns how many there were."""
@@ -213,10 +222,16 @@ class Service:
 
     def _act(self, outbox: Outbox) -> None:
         """Deliver what was decided, let the journal have what changed, and wake up for what is due next."""
+        self._deliver(outbox)
+        self._follow_up()
+
+    def _deliver(self, outbox: Outbox) -> None:
         for owner, answer in outbox:
             recipient = self._recipients.get(owner)
             if recipient is not None:
                 recipient.deliver(answer)
+
+    def _follow_up(self) -> None:
         if self.table.changed:
             self._flush_soon()
         self._arm()
@@ -270,7 +285,7 @@ class Service:
 
     def _arm(self) -> None:
         """Wake up at the next deadline; waking early is harmless, so an armed earlier timer stays."""
-        deadlines = [at for at in (self.table.next_deadline(), self._silence.next_deadline()) if at is not None]
+        deadlines = [at for at in (self.table.wake_at(), self._silence.next_deadline()) if at is not None]
         if not deadlines or self._stopped:
             return
         at = min(deadlines)

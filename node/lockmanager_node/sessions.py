@@ -7,7 +7,7 @@ takes. It leaves when what it gives is durable, and never before an older frame 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from lockmanager.wire import (
     Renewed,
     Revoked,
     UpFrame,
+    UpMessage,
     encode_within_limit,
 )
 
@@ -68,8 +69,8 @@ class Sessions(Protocol):
         """Note a sign of life."""
         ...
 
-    def handle(self, owner: Owner, request: Request) -> None:
-        """Decide one request."""
+    def handle_all(self, owner: Owner, requests: Iterable[Request]) -> None:
+        """Decide requests that came together, in their order."""
         ...
 
     def wants_flush(self, session: Session) -> None:
@@ -108,24 +109,27 @@ class Session:
             return
         self._sent = frame.sent
         self._service.heard(self.peer.owner)
-        for request in frame.messages:
-            if isinstance(request, Hello):
-                self.close("a second hello in one session")
-                return
-            self._apply(request)
+        self._service.handle_all(self.peer.owner, self._acceptable(frame.messages))
         self._anchor()
 
-    def _apply(self, request: Request) -> None:
-        excess = check_session_space(request.space) if isinstance(request, Acquire) else None
-        if excess is not None:
-            self.deliver(Rejected(request.token, excess.code, excess.detail))
-        else:
-            self._service.handle(self.peer.owner, request)
+    def _acceptable(self, messages: Iterable[UpMessage]) -> Iterator[Request]:
+        """Give the requests one by one up to a second hello, which ends the session."""
+        for message in messages:
+            if isinstance(message, Hello):
+                self.close("a second hello in one session")
+                return
+            excess = check_session_space(message.space) if isinstance(message, Acquire) else None
+            if excess is None:
+                yield message
+            else:
+                self.deliver(Rejected(message.token, excess.code, excess.detail))
 
     def deliver(self, answer: Answer) -> None:
         self._outbox.append(answer)
-        self._gives = self._gives or isinstance(answer, GIVING)
-        self._anchor()
+        if not self._gives and isinstance(answer, GIVING):
+            self._gives = True
+        if self._echo is None:
+            self._anchor()
 
     def _anchor(self) -> None:
         """Let the next frame rest on the newest `sent`, unless something older already waits in it."""

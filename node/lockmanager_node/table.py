@@ -155,9 +155,13 @@ class Table(Books):
 
     def _acquire_anew(self, owner: Owner, request: Acquire, now: int, outbox: Outbox) -> None:
         key = (request.space, request.name)
-        self.largest_ticket = max(self.largest_ticket, request.ticket)
+        if request.ticket > self.largest_ticket:
+            self.largest_ticket = request.ticket
         waiter = Waiter(request.token, key, owner, request.label, request.ticket, request.ttl, request.mode)
         lock = self._lock(key)
+        if lock.idle and not self.silent:
+            self._grant(lock, waiter, now, outbox)
+            return
         self._join_line(lock, waiter)
         self._grant_while_possible(lock, now, outbox)
         if waiter.token in self._waiters:
@@ -207,9 +211,11 @@ class Table(Books):
         key = self.key_of(token)
         if token in self._waiters:
             self._leave_line(self._waiters[token])
-        for lease in (self._leases.get(token), self._adopted_by(token)):
-            if lease is not None:
-                self._drop_lease(lease, Event.RELEASED)
+        lease, adopted = self._leases.get(token), self._adopted_by(token)
+        if lease is not None:
+            self._drop_lease(lease, Event.RELEASED)
+        if adopted is not None:
+            self._drop_lease(adopted, Event.RELEASED)
         if key is not None:
             self._settle(self._locks[key], now, outbox)
         outbox.append((owner, Released(token)))
@@ -280,7 +286,8 @@ class Table(Books):
 
     def _settle(self, lock: Lock, now: int, outbox: Outbox) -> None:
         """Bring the lock to rest: grant what can be granted, inquire, and note when it went idle."""
-        self._grant_while_possible(lock, now, outbox)
+        if lock.line:
+            self._grant_while_possible(lock, now, outbox)
         if self._inquires_in(lock):
             for lease in lock.inquiries():
                 outbox.append((lease.waiter.owner, Inquire(lease.waiter.token, lease.grant_id)))
@@ -292,13 +299,16 @@ class Table(Books):
     def _grant_while_possible(self, lock: Lock, now: int, outbox: Outbox) -> None:
         while not self.silent and (waiter := lock.next_to_grant()) is not None:
             self._leave_line(waiter)
-            lease = Lease(waiter, self._next_grant_id(), lock.fence_for(waiter), now + waiter.ttl)
-            self._take_over(lock, lease)
-            self._add_lease(lock, lease)
-            outbox.append((waiter.owner, self._granted(lease, resent=False)))
-            if lease.revoked:
-                outbox.append((waiter.owner, Revoked(waiter.token)))
-            self._tell(Event.GRANTED, lease)
+            self._grant(lock, waiter, now, outbox)
+
+    def _grant(self, lock: Lock, waiter: Waiter, now: int, outbox: Outbox) -> None:
+        lease = Lease(waiter, self._next_grant_id(), lock.fence_for(waiter), now + waiter.ttl)
+        self._take_over(lock, lease)
+        self._add_lease(lock, lease)
+        outbox.append((waiter.owner, self._granted(lease, resent=False)))
+        if lease.revoked:
+            outbox.append((waiter.owner, Revoked(waiter.token)))
+        self._tell(Event.GRANTED, lease)
 
     def _granted(self, lease: Lease, *, resent: bool) -> Granted:
         return Granted(lease.waiter.token, lease.grant_id, lease.fence, lease.waiter.ttl, resent)

@@ -78,7 +78,7 @@ async def test_a_node_comes_back_however_many_releases_wait_for_it() -> None:
         channel = Channel("node1", url, _hello(), hub, connector=connector, clock=SystemClock(), jitter=lambda: 0.5)
         for number in range(waiting):
             channel._releases.ask(Token(f"{number:032}"))
-            channel.release(Token(f"{number:032}"), 600_000_000)
+            channel.release(Release(Token(f"{number:032}")), 600_000_000, 0)
         task = asyncio.create_task(channel.run())
         await eventually(lambda: len(channel._releases) == 0)
         task.cancel()

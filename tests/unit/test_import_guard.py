@@ -17,7 +17,7 @@ PURE = [
     ),
     "lockmanager_node.recovery",
     *(f"lockmanager.{room}" for room in ("acquisition", "ballot", "patience", "topology", "wire", "durations")),
-    *(f"lockmanager.{room}" for room in ("checks", "failover", "releases", "renewals")),
+    *(f"lockmanager.{room}" for room in ("checks", "failover", "releases", "renewals", "verdict")),
 ]
 CLOCKS_AND_CHANCE = {"datetime", "random", "sched", "secrets", "time", "uuid"}
 LOOPS_AND_THREADS = {"aiohttp", "asyncio", "concurrent", "multiprocessing", "queue", "threading", "uvloop"}
