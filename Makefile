@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-compose up lint clean
+BENCH_READY := $(VENV)/.ready-bench
+
+.PHONY: demo test test-compose up lint bench bench-guard clean
 
 demo: $(READY)
 	$(BIN)/lockmanager demo
@@ -24,6 +26,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Measures this lock and its peers side by side, in about ten minutes; make bench BENCH=--quick looks in about one.
+bench: $(BENCH_READY)
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# Fails when a cycle costs far more than it should: ratios within one short run.
+bench-guard: $(BENCH_READY)
+	$(BIN)/python -m tests.benchmarks.guard
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
 
@@ -32,3 +42,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $(BENCH_READY)

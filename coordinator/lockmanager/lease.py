@@ -143,6 +143,7 @@ class LockContext:
             raise RequestRejected("on_lost", f"on_lost is 'cancel' or 'signal'; got {on_lost!r}")
         self._acquire = acquire
         self._on_lost = on_lost
+        self._used = False
         self._lease: Lease | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
@@ -151,9 +152,10 @@ class LockContext:
         self._pid = os.getpid()
 
     async def __aenter__(self) -> Lease:
-        if self._lease is not None:
+        if self._used:
             raise RuntimeError("this lock context was used already: call lock() for each `async with`")
         self._lease = lease = await self._acquire()
+        self._used = True
         if lease.lost.is_set():
             lease.release_soon()
             raise lease.loss()
@@ -173,7 +175,7 @@ class LockContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._inside = False
-        lease = self._lease
+        lease, self._lease = self._lease, None  # the lease's run refers to this context: no circle is left behind
         if lease is None or self._pid != os.getpid():
             return  # a fork's copy: the lease is the parent's
         lease.notice_the_time()

@@ -205,7 +205,6 @@ class Run:
 
     def _end(self) -> None:
         self.engine.leave(self)
-        self._on_lost = []  # they refer to whoever holds this run
         self._cancel_timer()
 
     # The one timer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from tests.benchmarks.counting import Line, percentile, settle_line, strike_from
 from tests.benchmarks.subject import Crowd
 

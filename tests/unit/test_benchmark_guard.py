@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.benchmarks.guard import MARGINS, Attempt, Margin, broken, sentences
 
 LOW = Margin("cost", 2.0)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from tests.benchmarks import report
 from tests.benchmarks.ledger import Figure, Ledger
 from tests.benchmarks.plan import WORKLOADS
@@ -67,9 +68,7 @@ def test_the_table_tells_figures_ratios_and_whether_targets_are_reached() -> Non
     (row,) = [line for line in text.splitlines() if line.startswith("  the ours")]
     assert row.split() == ["the", "ours", "200", "-", "1.25", "0.62"]
     verdicts = [line.split()[-2:] for line in text.splitlines() if line.startswith("  W1 in memory")]
-    assert verdicts == [["1.25", "reached"], ["0.625", "REACHED"]]
-    assert "NOT REACHED" in text
-    assert "not measured" in text
+    assert verdicts == [["1.25", "reached"], ["NOT", "REACHED"]]
 
 
 def test_the_table_names_who_is_missing_and_what_failed() -> None:
