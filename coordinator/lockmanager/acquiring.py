@@ -35,7 +35,7 @@ class Wish(msgspec.Struct, frozen=True):
 
 async def acquire_quorum(engine: Engine, wish: Wish) -> Run:
     """Acquire from a majority of the lock's nodes; raises what `Coordinator.lock` documents."""
-    nodes = engine.cluster.quorum_nodes(wish.name)
+    nodes = engine.nodes_of(wish.name)
     deadline, ticket = _deadline(engine, wish), engine.next_ticket()
     run = Run(engine, _request(wish, Space.QUORUM, nodes, ticket, deadline, patient=wish.wait != 0))
     failed = await _outcome(run)
@@ -86,18 +86,9 @@ def _pause(engine: Engine, deadline: int | None) -> float:
 def _request(
     wish: Wish, space: Space, nodes: tuple[str, ...], ticket: int, deadline: int | None, *, patient: bool
 ) -> Request:
-    return Request(
-        space=space,
-        name=wish.name,
-        mode=wish.mode,
-        ttl=wish.ttl,
-        ticket=ticket,
-        label=wish.label,
-        nodes=nodes,
-        wait=wish.wait != 0,
-        deadline=deadline if wish.wait else None,
-        patient=patient,
-    )
+    wait = wish.wait != 0
+    ends = deadline if wish.wait else None
+    return Request(space, wish.name, wish.mode, wish.ttl, ticket, wish.label, nodes, wait, ends, patient)
 
 
 async def _outcome(run: Run) -> Failed | None:

@@ -248,11 +248,11 @@ class Acquisition:
     # Decisions
 
     def _decide(self, now: int, actions: list[Action]) -> list[Action]:
-        if self.phase is Phase.HELD:
-            self._decide_held(now, actions)
-        elif self.phase is Phase.WAITING:
+        if self.phase is Phase.WAITING:
             if not self._decide_won(now, actions):
                 self._decide_given_up(now, actions)
+        elif self.phase is Phase.HELD:
+            self._decide_held(now, actions)
         else:
             self._decide_out_of_time(now, actions)
         return actions

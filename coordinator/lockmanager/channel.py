@@ -85,8 +85,7 @@ class Channel:
         jitter: Callable[[], float],
     ) -> None:
         self.node = node
-        self.link = Link.CONNECTING
-        self.cause = "not connected yet"
+        self.link, self.cause = self.standing = (Link.CONNECTING, "not connected yet")
         self.refusal: LockManagerError | None = None
         self.url = url
         self._hello = hello
@@ -247,7 +246,7 @@ class Channel:
     def _set_link(self, link: Link, cause: str) -> None:
         if (link, cause) != (self.link, self.cause):
             log.info("session_%s node=%s cause=%s", link.name.lower(), self.node, cause or "-")
-            self.link, self.cause = link, cause
+            self.link, self.cause = self.standing = (link, cause)
             self._hub.on_link(self.node, link, cause)
 
     # The heartbeat

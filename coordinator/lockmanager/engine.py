@@ -87,6 +87,8 @@ class Engine:
         self._timer_at = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
+        every_node_decides = cluster.replicas == len(cluster.nodes)
+        self._all_nodes = cluster.node_ids if every_node_decides else ()
         hello = Hello(PROTOCOL, cluster.fingerprint, randomness.token(), label)
         self._channels = {
             node: Channel(
@@ -159,14 +161,18 @@ class Engine:
         self._largest_ticket = max(self.clock.wall(), self._largest_ticket + 1)
         return self._largest_ticket
 
+    def nodes_of(self, name: str) -> tuple[str, ...]:
+        """Return the nodes that decide about a lock."""
+        return self._all_nodes or self.cluster.quorum_nodes(name)
+
     def url(self, node: str) -> str:
         """Return the address at which the node is reached."""
         return self._channels[node].url
 
     def links(self, nodes: Iterable[str]) -> dict[str, tuple[Link, str]]:
         """Return how the sessions to these nodes are."""
-        channels = [self._channels[node] for node in nodes]
-        return {channel.node: (channel.link, channel.cause) for channel in channels}
+        channels = self._channels
+        return {node: channels[node].standing for node in nodes}
 
     def refusals(self, nodes: Iterable[str]) -> list[LockManagerError]:
         """Return why nodes will not talk to us."""

@@ -71,7 +71,7 @@ class Run:
         """Ask the nodes, now or as soon as enough of them are in reach."""
         self.engine.join(self)
         now = self.engine.clock.now()
-        if not self.acquisition.request.patient:
+        if self.acquisition.wants_start():
             self._start(now)
         else:
             self._perform(self.acquisition.tick(now), now)

@@ -15,7 +15,8 @@ def verdict_of_waiting(
     `outlived` is one that had a majority whose validity has ended.
     """
     said = [vote.said for vote in ballot.votes]
-    if ballot.out_of_reach(said.count(Said.REJECTED)):
+    rejections = said.count(Said.REJECTED)
+    if rejections and ballot.out_of_reach(rejections):
         return Failure.REJECTED
     failure = verdict_of_time(ballot, request, now, asked=True)
     if failure is not None:
@@ -29,7 +30,8 @@ def verdict_of_waiting(
 
 def verdict_of_time(ballot: Ballot, request: Request, now: int, *, asked: bool) -> Failure | None:
     """Return why nothing can come of it any more: no node will talk to us, or the deadline has passed."""
-    if ballot.out_of_reach(ballot.refused_links()):
+    refused = ballot.refused_links()
+    if refused and ballot.out_of_reach(refused):
         return Failure.REFUSED_LINK
     if request.deadline is None or now < request.deadline:
         return None
