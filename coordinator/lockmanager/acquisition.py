@@ -63,7 +63,9 @@ class Acquisition:
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
         self._had_majority = False
+        self._was_rejected = False
         self._validity: int | None = None
+        self._loss_at = 0
         for vote in self.ballot.votes:
             vote.link, vote.cause = links[vote.node]
 
@@ -79,6 +81,7 @@ class Acquisition:
         """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
         if self._validity is None:
             self._validity = self.ballot.validity()
+            self._loss_at = self._validity - min(self._ttl // 10, _NOTICE_LIMIT)
         return self._validity
 
     def renewals_answered(self) -> dict[str, int]:
@@ -88,7 +91,9 @@ class Acquisition:
     @property
     def loss_at(self) -> int:
         """When a holder is told that its lease is lost: early enough to stop before validity ends."""
-        return self.validity - min(self._ttl // 10, _NOTICE_LIMIT)
+        if self._validity is None:
+            _ = self.validity
+        return self._loss_at
 
     def wants_start(self) -> bool:
         """Say whether a `start` with a new token makes sense now."""
@@ -98,7 +103,7 @@ class Acquisition:
         """Return when `tick` has something to decide, or None while only answers can change anything."""
         phase = self.phase
         if phase is Phase.HELD:
-            return min([self.loss_at, *self._ask_again_at()])
+            return min([self.loss_at, *self._ask_again_at()]) if self._was_rejected else self.loss_at
         if phase is Phase.LOST:
             return self.validity
         if phase is Phase.OVER:
@@ -106,7 +111,7 @@ class Acquisition:
         due = [] if self.request.deadline is None else [self.request.deadline]
         if phase is Phase.WAITING:
             due += self._patience.ends()
-            if self.request.patient:
+            if self.request.patient and self._was_rejected:
                 due += self._ask_again_at()
             if self._had_majority:
                 due.append(self.validity)
@@ -123,7 +128,7 @@ class Acquisition:
             self.ballot.forget_token()
         self.token, self.phase, self._validity = token, Phase.WAITING, None
         self._patience.start(now)
-        self._had_majority = False
+        self._had_majority = self._was_rejected = False
         acquire = self._acquire()
         actions: list[Action] = [Send(vote.node, acquire) for vote in self.ballot.votes if vote.link is Link.LIVE]
         self._watch_minority(now)
@@ -164,7 +169,7 @@ class Acquisition:
     def renew(self, ttl: int | None = None) -> list[Action]:
         """Ask every node with a recorded grant to extend it; `ttl` changes the lease's ttl from now on."""
         if ttl is not None:
-            self._ttl = ttl
+            self._ttl, self._validity = ttl, None
             self.longest_ttl = max(self.longest_ttl, ttl)
         renewal = Renew(self.token, self._carried(self.ttl))
         live = [(vote.node, vote.grant) for vote in self.ballot if vote.link is Link.LIVE and vote.grant is not None]
@@ -210,6 +215,7 @@ class Acquisition:
                 self._forget_grant(vote, Said.REFUSED)
                 vote.holders = answer.holders
             case Rejected():
+                self._was_rejected = True
                 vote.said, vote.code, vote.detail = Said.REJECTED, answer.code, answer.detail
                 vote.ask_again_at = now + REJECTED_PAUSE
             case Revoked() if self.phase is Phase.WAITING:
@@ -312,6 +318,8 @@ class Acquisition:
 
     def _ask_rejecting_again(self, now: int, actions: list[Action]) -> None:
         """Ask nodes that were full once more: nobody will tell us when they no longer are."""
+        if not self._was_rejected:
+            return
         for vote in self.ballot.votes:
             if vote.rejects and now >= vote.ask_again_at:
                 vote.ask_again_at = now + REJECTED_PAUSE

@@ -61,9 +61,11 @@ class Grant:
 
     def confirm(self, echo: int, ttl: int, *, trusted: int) -> None:
         """Take a node's word for `ttl`; no more than `trusted` of it counts so far."""
-        proved = bound(echo, min(ttl, trusted))
-        self.bound = proved if self.bound is None else max(self.bound, proved)
-        self.newest = max(self.newest, echo)
+        proved = bound(echo, ttl if ttl < trusted else trusted)
+        if self.bound is None or proved > self.bound:
+            self.bound = proved
+        if echo > self.newest:
+            self.newest = echo
         if ttl > self.confirmed or (ttl == self.confirmed and echo > self.echo):
             self.echo, self.confirmed = echo, ttl
 

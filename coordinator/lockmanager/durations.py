@@ -18,6 +18,10 @@ SILENT_HEARTBEATS: Final = 3
 """A session that missed this many heartbeats is given up by either side."""
 
 
+_COARSE: Final = 2_000
+"""What clocks that tick coarsely may cost, in microseconds."""
+
+
 def microseconds(seconds: float) -> int:
     """Convert seconds to whole microseconds; raises ValueError or OverflowError for NaN and infinity."""
     return round(seconds * MICROSECONDS)
@@ -33,12 +37,12 @@ def drift(ttl: int) -> int:
 
     The allowance of the Redlock algorithm: a hundredth of the ttl, plus 2 ms for coarse clocks.
     """
-    return ttl // 100 + 2_000
+    return ttl // 100 + _COARSE
 
 
 def bound(echo: int, ttl: int) -> int:
     """Return until when a coordinator may rely on what a node decided for `ttl` after `echo`, by its own clock."""
-    return echo + ttl - drift(ttl)
+    return echo + ttl - ttl // 100 - _COARSE
 
 
 def heartbeat(ttl: int) -> int:
