@@ -61,7 +61,7 @@ class Grant:
 
     def confirm(self, echo: int, ttl: int, *, trusted: int) -> None:
         """Take a node's word for `ttl`; no more than `trusted` of it counts so far."""
-        proved = bound(echo, ttl if ttl < trusted else trusted)
+        proved = bound(echo, min(ttl, trusted))
         if self.bound is None or proved > self.bound:
             self.bound = proved
         if echo > self.newest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, cast
 
@@ -16,13 +17,13 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from .errors import AccessDenied
+from .framing import framed_and_masked
 from .wire import FRAME_LIMIT, SEND_BUFFER_LIMIT
 
 CONNECT_DEADLINE: Final = 1.0
 """Seconds a connection may take to come up."""
 
 _CLOSE_DEADLINE: Final = 0.5
-_NEVER_PAUSE: Final = 1 << 30
 
 
 class ConnectionLost(Exception):
@@ -54,7 +55,7 @@ Connector = Callable[[str, str], Awaitable[Connection]]
 
 
 class _FrameSocket(aiohttp.ClientWebSocketResponse):
-    """A WebSocket that keeps hold of its transport, to write without waiting and to abort."""
+    """A WebSocket that keeps hold of its transport: to write to it, which never suspends, and to abort."""
 
     def __init__(
         self, reader: Any, writer: Any, protocol: Any, response: aiohttp.ClientResponse, *rest: Any, **options: Any
@@ -62,9 +63,6 @@ class _FrameSocket(aiohttp.ClientWebSocketResponse):
         super().__init__(reader, writer, protocol, response, *rest, **options)
         connection = response.connection
         self.transport: asyncio.Transport | None = None if connection is None else connection.transport
-        if self.transport is not None:
-            # Sending must never suspend: a peer that does not read is given up long before this much waits.
-            self.transport.set_write_buffer_limits(high=_NEVER_PAUSE)
 
 
 class _WebSocketConnection:
@@ -77,11 +75,7 @@ class _WebSocketConnection:
         transport = self._socket.transport
         if self._socket.closed or transport is None or transport.is_closing():
             return
-        # aiohttp hands the whole frame to the transport; it would suspend only while the transport is paused.
-        step = self._socket.send_bytes(data)
-        with contextlib.suppress(StopIteration, aiohttp.ClientError, ConnectionError):
-            step.send(None)
-        step.close()
+        transport.write(framed_and_masked(data, random.getrandbits(32)))
         if transport.get_write_buffer_size() > SEND_BUFFER_LIMIT:
             transport.abort()
 

@@ -17,7 +17,7 @@ PURE = [
     ),
     "lockmanager_node.recovery",
     *(f"lockmanager.{room}" for room in ("acquisition", "ballot", "patience", "topology", "wire", "durations")),
-    *(f"lockmanager.{room}" for room in ("checks", "failover", "releases", "renewals", "verdict")),
+    *(f"lockmanager.{room}" for room in ("checks", "failover", "framing", "releases", "renewals", "verdict")),
 ]
 CLOCKS_AND_CHANCE = {"datetime", "random", "sched", "secrets", "time", "uuid"}
 LOOPS_AND_THREADS = {"aiohttp", "asyncio", "concurrent", "multiprocessing", "queue", "threading", "uvloop"}
@@ -28,7 +28,7 @@ HELPERS = frozenset({"msgspec", "yaml"})
 """What pure rooms may use from outside the standard library: text in, values out."""
 IMPURE_CALLS = frozenset({"open", "print", "input", "breakpoint", "exec", "eval", "__import__"})
 
-NODE_MAY_USE = frozenset(f"lockmanager.{room}" for room in ("wire", "topology", "clock", "durations"))
+NODE_MAY_USE = frozenset(f"lockmanager.{room}" for room in ("wire", "topology", "clock", "durations", "framing"))
 MAY_START_NODES = ("lockmanager.cli", "lockmanager.testing")
 
 

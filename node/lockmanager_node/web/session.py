@@ -1,18 +1,18 @@
 """The WebSocket sessions of coordinators: hello, frames in, frames out.
 
-Frames are written without awaiting: aiohttp hands a whole frame to the transport before it could suspend, and the
-suspension would only wait for a slow reader. A session that does not read is closed when 4 MiB wait for it.
+Frames are written to the transport, whole and without awaiting: to wait would only be to wait for a slow reader. A
+session that does not read is closed when 4 MiB wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from lockmanager.framing import PING, framed
 from lockmanager.wire import (
     FRAME_LIMIT,
     PROTOCOL,
@@ -37,8 +37,11 @@ HELLO_DEADLINE: Final = 5.0
 """Seconds a connection may take to say hello."""
 
 _CLOSE_DEADLINE: Final = 1.0
-_PING_INTERVAL: Final = 20.0
-_NEVER_WAIT: Final = 1 << 62
+PING_INTERVAL: Final = 15.0
+"""Seconds of silence after which a connection is pinged, and after as many more dropped."""
+
+
+_PINGS: Final = (WSMsgType.PING, WSMsgType.PONG)
 
 
 class _Refused(Exception):
@@ -67,13 +70,11 @@ class _Connection:
         self._request = request
         self._key_id = context.access.allows(request.headers.get("Authorization")).key_id
         self._socket = web.WebSocketResponse(
-            timeout=_CLOSE_DEADLINE,
-            heartbeat=_PING_INTERVAL,
-            max_msg_size=FRAME_LIMIT,
-            compress=False,
-            writer_limit=_NEVER_WAIT,
+            timeout=_CLOSE_DEADLINE, autoping=False, max_msg_size=FRAME_LIMIT, compress=False
         )
         self._closing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._heard, self._pinged = True, False
+        self._watch: asyncio.TimerHandle | None = None
 
     async def run(self) -> web.WebSocketResponse:
         try:
@@ -82,6 +83,7 @@ class _Connection:
         except ConnectionError:
             return self._socket  # the client left before its upgrade was answered
         closer = asyncio.create_task(self._close_when_told(), name="session closer")
+        self._watch_silence()
         session: Session | None = None
         try:
             session = await self._greet()
@@ -91,6 +93,8 @@ class _Connection:
             if session is not None:
                 self._context.service.disconnect(session)
             self._close("the session ended")
+            if self._watch is not None:
+                self._watch.cancel()
             await closer
         return self._socket
 
@@ -145,7 +149,11 @@ class _Connection:
             session.receive(frame)
 
     async def _next_frame(self) -> UpFrame | None:
-        message = await self._socket.receive()
+        while (message := await self._socket.receive()).type in _PINGS:
+            self._heard = True
+            if message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+        self._heard = True
         if message.type is WSMsgType.BINARY:
             try:
                 return decode_up(message.data)
@@ -155,6 +163,25 @@ class _Connection:
         if message.type is WSMsgType.TEXT:
             self._refuse("protocol", "frames are binary MessagePack, this one is text")
         return None
+
+    def _watch_silence(self) -> None:
+        """Ping a connection that was silent for a while, and drop one that does not answer that either.
+
+        One look per interval costs a busy session nothing, where a timer set anew with each frame would.
+        """
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._heard:
+            self._heard = self._pinged = False
+        elif not self._pinged:
+            self._pinged = True
+            transport.write(PING)
+        else:
+            log.info("session_dead peer=%s", self._request.remote)
+            transport.abort()
+            return
+        self._watch = asyncio.get_running_loop().call_later(PING_INTERVAL, self._watch_silence)
 
     def _refuse(self, code: str, detail: str) -> None:
         log.warning("session_refused code=%s peer=%s detail=%s", code, self._request.remote, detail)
@@ -168,10 +195,7 @@ class _Connection:
         transport = self._request.transport
         if self._socket.closed or transport is None or transport.is_closing():
             return
-        step = self._socket.send_bytes(data)
-        with contextlib.suppress(StopIteration, ConnectionError):
-            step.send(None)
-        step.close()
+        transport.write(framed(data))
         if transport.get_write_buffer_size() > SEND_BUFFER_LIMIT:
             log.warning("session_does_not_read peer=%s", self._request.remote)
             transport.abort()
