@@ -17,7 +17,7 @@ from .clock import Clock
 from .durations import HEARTBEAT_LIMIT, MICROSECONDS, SILENT_HEARTBEATS, heartbeat
 from .errors import AccessDenied, ClusterMismatch, LockManagerError, ProtocolMismatch
 from .releases import Releases
-from .transport import Connection, ConnectionLost, Connector
+from .transport import Connection, ConnectionLost, Connector, read_frames
 from .wire import (
     Acquire,
     Answer,
@@ -167,9 +167,7 @@ class Channel:
             connection = await self._connector(self.node, self.url)
             await self._greet(connection)
             live = True
-            while True:
-                # No deadline here: the heartbeat aborts a silent connection while anything depends on it.
-                self._receive(await connection.receive())
+            await read_frames(connection, self._receive)
         except (ConnectionLost, MalformedFrame) as error:
             self.refusal = None
             return str(error), live

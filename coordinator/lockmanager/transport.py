@@ -11,11 +11,12 @@ import contextlib
 import os
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NoReturn, Protocol, cast
 
 import aiohttp
 from aiohttp import WSMsgType
 
+from .arrivals import install
 from .errors import AccessDenied
 from .framing import framed_and_masked
 from .wire import FRAME_LIMIT, SEND_BUFFER_LIMIT
@@ -50,6 +51,15 @@ class Connection(Protocol):
         ...
 
 
+async def read_frames(connection: Connection, on_frame: Callable[[bytes], None]) -> NoReturn:
+    """Hand over frame after frame until the connection ends; raises ConnectionLost, or what `on_frame` raises."""
+    # No deadline here: whoever reads aborts a connection that is silent while anything depends on it.
+    if isinstance(connection, _WebSocketConnection):
+        await connection.pump(on_frame)
+    while True:
+        on_frame(await connection.receive())
+
+
 Connector = Callable[[str, str], Awaitable[Connection]]
 """Connects to (node id, URL); raises ConnectionLost or AccessDenied."""
 
@@ -70,6 +80,8 @@ class _WebSocketConnection:
 
     def __init__(self, socket: _FrameSocket) -> None:
         self._socket = socket
+        self._arrivals = install(socket)
+        self._failure: Exception | None = None
 
     def send(self, data: bytes) -> None:
         transport = self._socket.transport
@@ -85,6 +97,29 @@ class _WebSocketConnection:
             data: bytes = message.data
             return data
         raise ConnectionLost(_why(message))
+
+    async def pump(self, on_frame: Callable[[bytes], None]) -> None:
+        """Hand over each frame as it arrives, until there will be none; raises as `receive`, or what `on_frame` did."""
+        arrivals = self._arrivals
+        while arrivals is None or arrivals._buffer:  # noqa: SLF001  # what came before is handed over first
+            on_frame(await self.receive())
+
+        def guarded(data: bytes) -> None:
+            try:
+                if self._failure is None:
+                    on_frame(data)
+            except Exception as error:  # noqa: BLE001 - the parser would swallow it; it is raised below
+                self._failure = error
+                self.abort()
+
+        arrivals.on_frame = guarded
+        try:
+            await self.receive()
+        except ConnectionLost:
+            if self._failure is None:
+                raise
+        if self._failure is not None:
+            raise self._failure
 
     def abort(self) -> None:
         if self._socket.transport is not None:
