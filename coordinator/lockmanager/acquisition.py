@@ -59,6 +59,8 @@ class Acquisition:
         self.phase = Phase.APART
         self.token = Token("")
         self.fence = 0
+        self.quiet = False
+        """Whether the newest answer was only noted: nothing follows from it, and no instant has come nearer."""
         self.ballot = Ballot(request.nodes, FIRST_TTL)
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
@@ -103,7 +105,7 @@ class Acquisition:
         """Return when `tick` has something to decide, or None while only answers can change anything."""
         phase = self.phase
         if phase is Phase.HELD:
-            return min([self.loss_at, *self._ask_again_at()]) if self._was_rejected else self.loss_at
+            return min([self.loss_at, *self.ballot.ask_again_at()]) if self._was_rejected else self.loss_at
         if phase is Phase.LOST:
             return self.validity
         if phase is Phase.OVER:
@@ -112,13 +114,10 @@ class Acquisition:
         if phase is Phase.WAITING:
             due += self._patience.ends()
             if self.request.patient and self._was_rejected:
-                due += self._ask_again_at()
+                due += self.ballot.ask_again_at()
             if self._had_majority:
                 due.append(self.validity)
         return min([at for at in due if at > now], default=None) if due else None
-
-    def _ask_again_at(self) -> list[int]:
-        return [vote.ask_again_at for vote in self.ballot.votes if vote.rejects]
 
     # Events
 
@@ -149,7 +148,7 @@ class Acquisition:
     def on_answer(self, node: str, echo: int, answer: Answer, now: int) -> list[Action]:
         """Apply what a node said about our token; answers about an earlier token are ignored."""
         actions: list[Action] = []
-        phase = self.phase
+        phase, self.quiet = self.phase, False
         if (phase is not Phase.WAITING and phase is not Phase.HELD) or answer.token != self.token:
             return actions
         if self._ended(now, actions):
@@ -157,9 +156,18 @@ class Acquisition:
         if not self._outlived(now):
             self._validity = None
             self._apply(self.ballot[node], echo, answer, now, actions)
-        if phase is Phase.HELD and isinstance(answer, _YES) and self.ballot.settled_at(self._ttl):
-            return actions  # a bound moved on: nothing follows from that
-        return self._decide(now, actions)
+        self.quiet = not actions and self._follows_nothing(answer, now)
+        return actions if self.quiet else self._decide(now, actions)
+
+    def _follows_nothing(self, answer: Answer, now: int) -> bool:
+        """Say whether an answer, when all is well, leaves nothing to decide: the common ones, at little cost."""
+        if self.phase is Phase.HELD:
+            return isinstance(answer, _YES) and self.ballot.settled_at(self._ttl)
+        if not self.request.patient or self._had_majority or self.request.is_over(now):
+            return False
+        if isinstance(answer, Queued):
+            return True
+        return isinstance(answer, Granted) and len(self.ballot.counted(now)) < self.ballot.majority
 
     def tick(self, now: int) -> list[Action]:
         """Decide what only time decides."""
@@ -280,7 +288,8 @@ class Acquisition:
         fences = [grant.fence for grant in counted]
         fence = max(fences)
         if fences.count(fence) < self.ballot.majority:
-            self._raise_to(fence, actions)
+            raising = Raise(self.token, fence)
+            actions += [Send(node, raising) for node in self.ballot.to_raise(fence)]
         elif len(self.ballot.fresh(self._ttl, now)) < self.ballot.majority:
             self._ask_full_ttl(now, actions)
         elif now < self.loss_at:
@@ -289,13 +298,6 @@ class Acquisition:
             actions.append(Held(fence))
             return True
         return False
-
-    def _raise_to(self, fence: int, actions: list[Action]) -> None:
-        for vote in self.ballot:
-            grant = vote.grant
-            if grant is not None and grant.fence < fence and grant.raised_to < fence:
-                grant.raised_to = fence
-                actions.append(Send(vote.node, Raise(self.token, fence)))
 
     def _ask_full_ttl(self, now: int, actions: list[Action]) -> None:
         for vote in self.ballot.votes:

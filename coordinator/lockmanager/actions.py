@@ -46,6 +46,10 @@ class Request(msgspec.Struct, frozen=True):
     patient: bool = True
     node_timeout: int = NODE_TIMEOUT
 
+    def is_over(self, now: int) -> bool:
+        """Say whether its deadline has passed."""
+        return self.deadline is not None and now >= self.deadline
+
 
 class Send(msgspec.Struct, frozen=True, gc=False):
     """Send this message to this node."""

@@ -147,8 +147,12 @@ class Ballot:
 
     def counted(self, now: int) -> list[Grant]:
         """Return the grants whose bound lies ahead."""
-        grants = [vote.grant for vote in self.votes if vote.grant is not None]
-        return [grant for grant in grants if grant.bound is not None and grant.bound > now]
+        counted: list[Grant] = []
+        for vote in self.votes:
+            grant = vote.grant
+            if grant is not None and grant.bound is not None and grant.bound > now:
+                counted.append(grant)
+        return counted
 
     def forget_token(self) -> None:
         """Start over for a new token."""
@@ -212,12 +216,29 @@ class Ballot:
 
     def validity(self) -> int:
         """Return until when a majority of the bounds holds; 0 when fewer than a majority are known."""
-        grants = [vote.grant for vote in self.votes if vote.grant is not None]
-        bounds = [grant.bound for grant in grants if grant.bound is not None]
+        bounds: list[int] = []
+        for vote in self.votes:
+            grant = vote.grant
+            if grant is not None and grant.bound is not None:
+                bounds.append(grant.bound)
         if len(bounds) < self.majority:
             return 0
         bounds.sort()
         return bounds[-self.majority]
+
+    def to_raise(self, fence: int) -> list[str]:
+        """Return the nodes that granted below `fence` and are not asked for it yet; from now on they are."""
+        below = []
+        for vote in self.votes:
+            grant = vote.grant
+            if grant is not None and grant.fence < fence and grant.raised_to < fence:
+                grant.raised_to = fence
+                below.append(vote.node)
+        return below
+
+    def ask_again_at(self) -> list[int]:
+        """Return when the nodes that reject us are asked again."""
+        return [vote.ask_again_at for vote in self.votes if vote.rejects]
 
     def live(self) -> int:
         """Return how many sessions are live."""

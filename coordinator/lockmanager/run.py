@@ -102,7 +102,9 @@ class Run:
 
     def on_answer(self, node: str, echo: int, answer: Answer) -> None:
         now = self.engine.clock.now()
-        self._perform(self.acquisition.on_answer(node, echo, answer, now), now)
+        actions = self.acquisition.on_answer(node, echo, answer, now)
+        if not self.acquisition.quiet or self._renewal_watchers:
+            self._perform(actions, now)
 
     def renew(self, ttl: int | None = None) -> None:
         """Ask every node with a grant to extend it."""
@@ -115,8 +117,8 @@ class Run:
 
     def notice_the_time(self) -> None:
         """End a lease whose time passed while this process stood still, before its timer does."""
-        if self.acquisition.phase is Phase.HELD:
-            now = self.engine.clock.now()
+        now = self.engine.clock.now()
+        if self.acquisition.phase is Phase.HELD and now >= self.acquisition.loss_at:
             self._perform(self.acquisition.tick(now), now)
 
     def release(self, reason: str = "it was released") -> None:

@@ -6,10 +6,9 @@ Nothing here knows of time, sessions or leases.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 from lockmanager.wire import Mode, Space, Token
 
@@ -40,15 +39,13 @@ class Waiter:
         return self.ticket, self.token
 
 
-_place = attrgetter("place")
-
-
 class Line:
     """Waiters ordered by place; the head is served next."""
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_places", "_waiters")
 
     def __init__(self) -> None:
+        self._places: list[Place] = []  # those of the waiters, in the same order: tuples are compared without a call
         self._waiters: list[Waiter] = []
 
     def __len__(self) -> int:
@@ -64,11 +61,14 @@ class Line:
 
     def add(self, waiter: Waiter) -> None:
         """Let the waiter stand at its place."""
-        insort(self._waiters, waiter, key=_place)
+        place = waiter.place
+        index = bisect_right(self._places, place)
+        self._places.insert(index, place)
+        self._waiters.insert(index, waiter)
 
     def remove(self, waiter: Waiter) -> None:
         """Take the waiter out; raises ValueError when it does not stand here."""
-        index = bisect_left(self._waiters, waiter.place, key=_place)
+        index = bisect_left(self._places, waiter.place)
         if index == len(self._waiters) or self._waiters[index] is not waiter:
             raise ValueError(f"{waiter!r} does not stand in this line")
-        del self._waiters[index]
+        del self._places[index], self._waiters[index]

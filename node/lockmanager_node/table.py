@@ -166,7 +166,10 @@ class Table(Books):
         self._grant_while_possible(lock, now, outbox)
         if waiter.token in self._waiters:
             self._answer_waiter(lock, waiter, outbox, wait=request.wait)
-        self._settle(lock, now, outbox)
+        if request.wait:
+            self._inquire(lock, outbox)
+        else:
+            self._settle(lock, now, outbox)
 
     def _acquire_again(self, owner: Owner, known: Waiter, request: Acquire, now: int, outbox: Outbox) -> None:
         """Answer a repeated acquire: the token's place or grant is what it was, the owner is who asks now."""
@@ -288,13 +291,16 @@ class Table(Books):
         """Bring the lock to rest: grant what can be granted, inquire, and note when it went idle."""
         if lock.line:
             self._grant_while_possible(lock, now, outbox)
-        if self._inquires_in(lock):
-            for lease in lock.inquiries():
-                outbox.append((lease.waiter.owner, Inquire(lease.waiter.token, lease.grant_id)))
+        self._inquire(lock, outbox)
         if lock.idle:
             lock.idle_since = now
             if lock not in self._deadlines:
                 self._deadlines.set(lock, now + IDLE_BEFORE_FORGOTTEN)
+
+    def _inquire(self, lock: Lock, outbox: Outbox) -> None:
+        if self._inquires_in(lock):
+            for lease in lock.inquiries():
+                outbox.append((lease.waiter.owner, Inquire(lease.waiter.token, lease.grant_id)))
 
     def _grant_while_possible(self, lock: Lock, now: int, outbox: Outbox) -> None:
         while not self.silent and (waiter := lock.next_to_grant()) is not None:
