@@ -40,9 +40,7 @@ from .wire import (
     Token,
     Yield,
 )
-from .wire import (
-    Lost as LostAnswer,
-)
+from .wire import Lost as LostAnswer
 
 _NOTICE_LIMIT: Final = 100_000
 """At most this long before validity ends, in microseconds, a holder is told."""

@@ -189,12 +189,12 @@ class Books:
     # Waiters
 
     def _join_line(self, lock: Lock, waiter: Waiter) -> None:
-        lock.line.add(waiter)
+        lock.join(waiter)
         self._waiters[waiter.token] = waiter
         self._waiting.setdefault(waiter.owner, set()).add(waiter)
 
     def _leave_line(self, waiter: Waiter) -> None:
-        self._locks[waiter.key].line.remove(waiter)
+        self._locks[waiter.key].leave(waiter)
         del self._waiters[waiter.token]
         self._not_waiting(waiter)
 
@@ -221,7 +221,8 @@ class Books:
             lock.adopt(lease)
             self._adopted[lease.digest] = lease
         else:
-            lock.leases[lease.waiter.token] = self._leases[lease.waiter.token] = lease
+            lock.stand(lease)
+            self._leases[lease.waiter.token] = lease
         self._note_fence(lock, lease)
         self._keep_until(lease, lease.deadline)
 
@@ -242,7 +243,8 @@ class Books:
         if isinstance(lease, Adopted):
             del self._adopted[lease.digest], lock.adopted[lease.digest]
         else:
-            del self._leases[lease.waiter.token], lock.leases[lease.waiter.token]
+            del self._leases[lease.waiter.token]
+            lock.drop(lease)
         self._note_end(lease.number)
 
     def _adopt(self, adoption: Adoption, now: int) -> None:

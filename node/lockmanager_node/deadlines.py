@@ -16,12 +16,16 @@ _REBUILD_ABOVE: Final = 64
 
 
 class DeadlineQueue(Generic[Item]):
-    """Items with one deadline each, in microseconds of one clock."""
+    """Items with one deadline each, in microseconds of one clock.
+
+    The heap holds each instant once, however many items are due then; `_at` has the items, in the order they came.
+    """
 
     def __init__(self) -> None:
         self._deadlines: dict[Item, int] = {}
-        self._heap: list[tuple[int, int, Item]] = []
-        self._pushed = 0
+        self._heap: list[int] = []
+        self._at: dict[int, Item | list[Item]] = {}
+        self._entries = 0
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -44,46 +48,72 @@ class DeadlineQueue(Generic[Item]):
 
     def discard(self, item: Item) -> None:
         """Forget the item; one that is not here is no error."""
-        if self._deadlines.pop(item, None) is not None and len(self._heap) > _REBUILD_ABOVE:
+        if self._deadlines.pop(item, None) is not None and self._entries > _REBUILD_ABOVE:
             self._rebuild_if_stale()
 
     def wake_at(self) -> int | None:
         """Return when to look next: at the earliest deadline or before it; None when nothing waits."""
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0] if self._heap else None
 
     def next(self) -> int | None:
         """Return the earliest deadline, or None when nothing waits."""
         self._settle()
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0] if self._heap else None
 
     def pop_due(self, now: int) -> Item | None:
         """Take out and return one item whose deadline is not after `now`, earliest first, or None."""
-        if not self._heap or self._heap[0][0] > now:
+        if not self._heap or self._heap[0] > now:
             return None  # an entry that is not true any more comes too early, never too late
         self._settle()
-        if not self._heap or self._heap[0][0] > now:
+        if not self._heap or self._heap[0] > now:
             return None
-        _, _, item = heapq.heappop(self._heap)
+        item = self._take_first()
         del self._deadlines[item]
         return item
 
     def _push(self, item: Item, deadline: int) -> None:
-        self._pushed += 1
-        heapq.heappush(self._heap, (deadline, self._pushed, item))
+        self._entries += 1
+        there = self._at.get(deadline)
+        if there is None:
+            self._at[deadline] = item
+            heapq.heappush(self._heap, deadline)
+        elif isinstance(there, list):
+            there.append(item)
+        else:
+            self._at[deadline] = [there, item]
+
+    def _first(self) -> Item:
+        there = self._at[self._heap[0]]
+        return there[0] if isinstance(there, list) else there
+
+    def _take_first(self) -> Item:
+        """Take the first entry out, true or not."""
+        self._entries -= 1
+        there = self._at[self._heap[0]]
+        if isinstance(there, list):
+            item = there.pop(0)
+            if there:
+                return item
+        else:
+            item = there
+        del self._at[heapq.heappop(self._heap)]
+        return item
 
     def _settle(self) -> None:
         """Bring a true entry to the top of the heap."""
         while self._heap:
-            queued, _, item = self._heap[0]
+            queued = self._heap[0]
+            item = self._first()
             deadline = self._deadlines.get(item)
             if deadline == queued:
                 return
-            heapq.heappop(self._heap)
+            self._take_first()
             if deadline is not None and deadline > queued:
                 self._push(item, deadline)
 
     def _rebuild_if_stale(self) -> None:
-        if len(self._heap) > 2 * len(self._deadlines):
-            self._heap = [(deadline, n, item) for n, (item, deadline) in enumerate(self._deadlines.items())]
-            self._pushed = len(self._heap)
-            heapq.heapify(self._heap)
+        if self._entries <= 2 * len(self._deadlines):
+            return
+        self._heap, self._at, self._entries = [], {}, 0
+        for item, deadline in self._deadlines.items():
+            self._push(item, deadline)

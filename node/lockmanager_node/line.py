@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from lockmanager.wire import Mode, Space, Token
 
@@ -21,17 +23,24 @@ Key = tuple[Space, str]
 Place = tuple[int, Token]
 
 
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """One acquisition as a node knows it; it keeps its place when its lease is given back."""
+class Waiter(msgspec.Struct, eq=False, gc=False):
+    """One acquisition as a node knows it; it keeps its place when its lease is given back. No repr shows a secret."""
 
-    token: Token = field(repr=False)
+    token: Token
     key: Key
-    owner: Owner = field(repr=False)
+    owner: Owner
     label: str
     ticket: int
     ttl: int
     mode: Mode
+
+    def __repr__(self) -> str:
+        return (
+            f"Waiter(key={self.key!r}, label={self.label!r}, ticket={self.ticket}, ttl={self.ttl}, mode={self.mode!r})"
+        )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("key", self.key), ("label", self.label), ("ticket", self.ticket)]
 
     @property
     def place(self) -> Place:

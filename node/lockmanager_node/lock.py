@@ -5,10 +5,12 @@ The rules of compatibility, of fences and of whom to inquire. Pure; which lock, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from enum import StrEnum, auto
 from itertools import chain, islice
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from lockmanager.wire import GrantId, Holder, Mode, Token, short_hash, token_digest
 
@@ -29,11 +31,12 @@ class Event(StrEnum):
     ADOPTED = auto()
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
+class Lease(msgspec.Struct, eq=False, gc=False):
     """A grant that stands until its deadline (microseconds of the node's clock).
 
     `full_ttl` is the longest ttl it was ever granted or renewed for: what it may still be relied on elsewhere.
+    A million of them may stand: they are kept small, and out of the sight of the garbage collector, as they refer to
+    nothing that refers to them.
     """
 
     waiter: Waiter
@@ -42,12 +45,18 @@ class Lease:
     deadline: int
     full_ttl: int = 0
     revoked: bool = False
-    inquired_for: set[Token] | None = field(default=None, repr=False)
+    inquired_for: set[Token] | None = None
 
     def __post_init__(self) -> None:
         ttl = self.waiter.ttl
         if self.full_ttl < ttl:
             self.full_ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.waiter!r}, {self.grant_id}, fence={self.fence}, deadline={self.deadline})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("waiter", self.waiter), ("grant_id", self.grant_id), ("fence", self.fence)]
 
     @property
     def number(self) -> int:
@@ -60,8 +69,7 @@ class Lease:
         return token_digest(self.waiter.token)
 
 
-@dataclass(slots=True, eq=False)
-class Adopted(Lease):
+class Adopted(Lease, eq=False, gc=False):
     """A lease other nodes told of after this one forgot it: it keeps others out until it is released or its deadline.
 
     Its token is not known before its owner speaks, only the digest. Two that exclude each other may stand together:
@@ -83,21 +91,23 @@ class Lock:
     """The state of one name in one space."""
 
     __slots__ = (
+        "_first",
         "_inquired_head",
+        "_line",
+        "_others",
         "adopted",
         "idle_since",
         "key",
         "last_exclusive_fence",
         "last_fence",
-        "leases",
-        "line",
     )
 
     def __init__(self, key: Key, fence_floor: int) -> None:
         self.key = key
-        self.leases: dict[Token, Lease] = {}
+        self._first: Lease | None = None  # most locks have one lease or none: no dictionary for them
+        self._others: dict[Token, Lease] | None = None
         self.adopted = _NONE_ADOPTED
-        self.line = Line()
+        self._line: Line | None = None
         self.last_exclusive_fence = fence_floor
         self.last_fence = fence_floor
         self.idle_since = 0
@@ -106,24 +116,85 @@ class Lock:
     @property
     def idle(self) -> bool:
         """Whether nobody holds the lock or waits for it."""
-        return not self.leases and not self.line and not self.adopted
+        return self._first is None and not self._line and not self.adopted
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in the line."""
+        return 0 if self._line is None else len(self._line)
+
+    @property
+    def line(self) -> Line:
+        """The line, to read; it is made for the first who looks."""
+        if self._line is None:
+            self._line = Line()
+        return self._line
+
+    def join(self, waiter: Waiter) -> None:
+        """Let the waiter stand in the line."""
+        self.line.add(waiter)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take the waiter out of the line; raises ValueError when it does not stand there."""
+        self.line.remove(waiter)
+        self._drop_empty_line()
+
+    def _drop_empty_line(self) -> None:
+        if not self._line:
+            self._line = None
+
+    @property
+    def leases(self) -> dict[Token, Lease]:
+        """The leases given here by token, to read."""
+        return {lease.waiter.token: lease for lease in self._given()}
+
+    def _given(self) -> Iterator[Lease]:
+        if self._first is not None:
+            yield self._first
+            if self._others:
+                yield from self._others.values()
 
     @property
     def all_leases(self) -> list[Lease]:
         """Every lease that stands, those told of by other nodes last."""
-        return [*self.leases.values(), *self.adopted.values()]
+        return [*self._given(), *self.adopted.values()]
+
+    def stand(self, lease: Lease) -> None:
+        """Let a lease given here stand."""
+        if self._first is None:
+            self._first = lease
+            return
+        if self._others is None:
+            self._others = {}
+        self._others[lease.waiter.token] = lease
+
+    def drop(self, lease: Lease) -> None:
+        """Let a lease given here stand no more."""
+        others = self._others
+        if lease is not self._first:
+            if others is None:
+                raise ValueError(f"{lease!r} does not stand here")
+            del others[lease.waiter.token]
+        elif others:
+            self._first = others.pop(next(iter(others)))
+        else:
+            self._first = None
+        if not others:
+            self._others = None
 
     def next_to_grant(self) -> Waiter | None:
         """Return the head of the line if it is compatible with every lease; what was adopted of its own is none."""
-        head = self.line.head
+        if self._line is None:
+            return None
+        head = self._line.head
         return head if head is not None and self._admits(head) else None
 
     def _admits(self, waiter: Waiter) -> bool:
         if self.adopted and not self._admits_beside_adopted(waiter):
             return False
-        if not self.leases:
+        if self._first is None:
             return True
-        return waiter.mode is Mode.SHARED and next(iter(self.leases.values())).waiter.mode is Mode.SHARED
+        return waiter.mode is Mode.SHARED and self._first.waiter.mode is Mode.SHARED
 
     def _admits_beside_adopted(self, waiter: Waiter) -> bool:
         own = token_digest(waiter.token)
@@ -155,7 +226,7 @@ class Lock:
 
     def holders(self) -> list[Holder]:
         """Return who holds the lock, fit to be shown to others: of many readers the first few."""
-        shown = islice(chain(self.leases.values(), self.adopted.values()), HOLDERS_SHOWN)
+        shown = islice(chain(self._given(), self.adopted.values()), HOLDERS_SHOWN)
         return [Holder(lease.waiter.label, short_hash(lease.digest), lease.waiter.mode) for lease in shown]
 
     def inquiries(self) -> list[Lease]:
@@ -163,15 +234,15 @@ class Lock:
 
         A lease granted while the same head waits came before that head, so only a new head needs a search.
         """
-        head = self.line.head
+        head = None if self._line is None else self._line.head
         if head is self._inquired_head:
             return []
         self._inquired_head = head
-        return [] if head is None else [lease for lease in self.leases.values() if self._inquire(head, lease)]
+        return [] if head is None else [lease for lease in self._given() if self._inquire(head, lease)]
 
     def inquires_again(self, lease: Lease) -> bool:
         """Say whether a holder that acquired again must be inquired again."""
-        head = self.line.head
+        head = None if self._line is None else self._line.head
         lease.inquired_for = None
         return head is not None and self._inquire(head, lease)
 

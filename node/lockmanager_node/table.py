@@ -136,7 +136,7 @@ class Table(Books):
         for lock in self._locks.values():
             self._settle(lock, now, outbox)
             holders = lock.holders()
-            outbox += [(waiter.owner, Queued(waiter.token, holders)) for waiter in lock.line]
+            outbox += [(waiter.owner, Queued(waiter.token, holders)) for waiter in (lock.line if lock.waiting else ())]
         return outbox
 
     # Rules
@@ -202,7 +202,7 @@ class Table(Books):
         if len(self._leases) + len(self._waiters) >= self.limits.leases:
             return Excess("leases", f"this node holds {self.limits.leases} leases and waiters, its limit: try later")
         lock = self._locks.get((request.space, request.name))
-        if request.wait and lock is not None and len(lock.line) >= self.limits.waiters:
+        if request.wait and lock is not None and lock.waiting >= self.limits.waiters:
             return Excess("waiters", f"{self.limits.waiters} wait for this lock already, the limit: try later")
         if request.wait and len(self._waiting.get(owner, ())) >= self.limits.waiters:
             return Excess("waiters", f"this session has {self.limits.waiters} waiters already, the limit: try later")
@@ -279,7 +279,7 @@ class Table(Books):
         for lease in leases:
             self._drop_lease(lease, Event.REVOKED)
             self._remember_revoked(lease)
-        for waiter in [waiter for waiter in lock.line if self._is_revoked(waiter.token)]:
+        for waiter in [waiter for waiter in (lock.line if lock.waiting else ()) if self._is_revoked(waiter.token)]:
             self._leave_line(waiter)  # it stood behind what was adopted of it
             outbox.append((waiter.owner, Revoked(waiter.token)))
         self._pass_all_fences(lock)
@@ -289,7 +289,7 @@ class Table(Books):
 
     def _settle(self, lock: Lock, now: int, outbox: Outbox) -> None:
         """Bring the lock to rest: grant what can be granted, inquire, and note when it went idle."""
-        if lock.line:
+        if lock.waiting:
             self._grant_while_possible(lock, now, outbox)
         self._inquire(lock, outbox)
         if lock.idle:

@@ -17,7 +17,7 @@ def waiter(who: str, ticket: int = 1, mode: Mode = EXCLUSIVE) -> Waiter:
 def held(*holders: Waiter, floor: int = 0) -> Lock:
     lock = Lock(KEY, floor)
     for n, holder in enumerate(holders):
-        lock.leases[holder.token] = Lease(holder, (1, n), holder.ticket, TTL)
+        lock.stand(Lease(holder, (1, n), holder.ticket, TTL))
     return lock
 
 

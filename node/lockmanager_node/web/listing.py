@@ -94,7 +94,7 @@ def _item(lock: Lock, now: int) -> LockItem:
     space, name = lock.key
     holders = [_holder(lease, now) for lease in lock.all_leases]
     mode = holders[0].mode if holders else None
-    return LockItem(name, space.name.lower(), mode, holders, len(lock.line), lock.last_fence)
+    return LockItem(name, space.name.lower(), mode, holders, lock.waiting, lock.last_fence)
 
 
 def _holder(lease: Lease, now: int) -> HolderItem:
