@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import Mode, Space, Token, token_digest
@@ -27,6 +27,11 @@ IDLE_BEFORE_FORGOTTEN: Final = 60 * MICROSECONDS
 
 RELEASES_REMEMBERED: Final = 100_000
 """Releases a silent node remembers, the newest: of those before, other nodes have long known when they are asked."""
+
+_COMMON_LIMIT: Final = 1_000
+"""How many different labels and ttls are kept as one object each."""
+
+_Common = TypeVar("_Common", str, int)
 
 _NOBODY: Final[Owner] = ""
 """Whom a lease is addressed to whose owner has not spoken yet since this node started."""
@@ -70,6 +75,7 @@ class Books:
         self._journaled = journaled
         self._changed: dict[int, Lease | Revocation | None] = {}
         self._written_fence = 0
+        self._common: dict[Any, Any] = {}
 
     # Questions
 
@@ -146,6 +152,13 @@ class Books:
     def _is_revoked(self, token: Token) -> bool:
         return bool(self._revoked) and token_digest(token) in self._revoked
 
+    def _one(self, value: _Common) -> _Common:
+        """Return the value as the object that stands for all its equals: labels and ttls are the same over and over."""
+        if len(self._common) >= _COMMON_LIMIT:
+            self._common.clear()
+        one: _Common = self._common.setdefault(value, value)
+        return one
+
     # Locks and fences
 
     def _lock(self, key: Key) -> Lock:
@@ -212,9 +225,9 @@ class Books:
 
     # Leases
 
-    def _next_grant_id(self) -> tuple[int, int]:
+    def _next_number(self) -> int:
         self._grants += 1
-        return self._incarnation, self._grants
+        return self._grants
 
     def _add_lease(self, lock: Lock, lease: Lease) -> None:
         if isinstance(lease, Adopted):
@@ -231,7 +244,7 @@ class Books:
             lease.deadline = deadline
         self._deadlines.set(lease, lease.deadline)
         if self._journaled:
-            self._changed[lease.grant_id[1]] = lease
+            self._changed[lease.number] = lease
 
     def _drop_lease(self, lease: Lease, event: Event) -> None:
         self._tell(event, lease)
@@ -251,7 +264,8 @@ class Books:
         """Let a lease another node told of stand here for its full ttl."""
         key = (Space.QUORUM, adoption.name)
         waiter = Waiter(Token(""), key, _NOBODY, adoption.label, adoption.ticket, adoption.ttl, adoption.mode)
-        lease = Adopted(waiter, self._next_grant_id(), adoption.fence, now + adoption.ttl, told_digest=adoption.digest)
+        until, number = now + adoption.ttl, self._next_number()
+        lease = Adopted(waiter, self._incarnation, number, adoption.fence, until, told_digest=adoption.digest)
         lease.revoked = adoption.revoked
         self._add_lease(self._lock(key), lease)
         self._tell(Event.ADOPTED, lease)
@@ -320,12 +334,12 @@ class Books:
             case LeaseRecord():
                 key = (record.space, record.name)
                 waiter = Waiter(record.token, key, _NOBODY, record.label, record.ticket, record.ttl, record.mode)
-                lease = Lease(waiter, record.grant_id, record.fence, deadline, record.full_ttl, record.revoked)
+                lease = Lease(waiter, *record.grant_id, record.fence, deadline, record.full_ttl, record.revoked)
                 self._add_lease(self._lock(key), lease)
             case AdoptedRecord():
                 key, ttl = (record.space, record.name), record.full_ttl
                 waiter = Waiter(Token(""), key, _NOBODY, record.label, record.ticket, ttl, record.mode)
-                adopted = Adopted(waiter, record.grant_id, record.fence, deadline, told_digest=record.digest)
+                adopted = Adopted(waiter, *record.grant_id, record.fence, deadline, told_digest=record.digest)
                 adopted.revoked = record.revoked
                 self._add_lease(self._lock(key), adopted)
             case _:

@@ -40,7 +40,8 @@ class Lease(msgspec.Struct, eq=False, gc=False):
     """
 
     waiter: Waiter
-    grant_id: GrantId
+    incarnation: int
+    number: int
     fence: int
     deadline: int
     full_ttl: int = 0
@@ -59,9 +60,9 @@ class Lease(msgspec.Struct, eq=False, gc=False):
         return [("waiter", self.waiter), ("grant_id", self.grant_id), ("fence", self.fence)]
 
     @property
-    def number(self) -> int:
-        """What tells it from all other leases of this node, restarts included."""
-        return self.grant_id[1]
+    def grant_id(self) -> GrantId:
+        """What tells this grant from all others; `number` does so among those of this node, restarts included."""
+        return self.incarnation, self.number
 
     @property
     def digest(self) -> str:
@@ -87,31 +88,21 @@ _NONE_ADOPTED: Final[dict[str, Adopted]] = {}
 """Shared by all locks that have none; never written to."""
 
 
-class Lock:
-    """The state of one name in one space."""
+class Lock(msgspec.Struct, eq=False, gc=False):
+    """The state of one name in one space. As small as can be: most locks have one lease or none, and no line."""
 
-    __slots__ = (
-        "_first",
-        "_inquired_head",
-        "_line",
-        "_others",
-        "adopted",
-        "idle_since",
-        "key",
-        "last_exclusive_fence",
-        "last_fence",
-    )
+    key: Key
+    last_fence: int
+    last_exclusive_fence: int = 0
+    idle_since: int = 0
+    adopted: dict[str, Adopted] = msgspec.field(default_factory=lambda: _NONE_ADOPTED)
+    _first: Lease | None = None
+    _others: dict[Token, Lease] | None = None
+    _line: Line | None = None
+    _inquired_head: Waiter | None = None
 
-    def __init__(self, key: Key, fence_floor: int) -> None:
-        self.key = key
-        self._first: Lease | None = None  # most locks have one lease or none: no dictionary for them
-        self._others: dict[Token, Lease] | None = None
-        self.adopted = _NONE_ADOPTED
-        self._line: Line | None = None
-        self.last_exclusive_fence = fence_floor
-        self.last_fence = fence_floor
-        self.idle_since = 0
-        self._inquired_head: Waiter | None = None
+    def __post_init__(self) -> None:
+        self.last_exclusive_fence = self.last_fence
 
     @property
     def idle(self) -> bool:

@@ -157,8 +157,9 @@ class Table(Books):
         key = (request.space, request.name)
         if request.ticket > self.largest_ticket:
             self.largest_ticket = request.ticket
-        waiter = Waiter(request.token, key, owner, request.label, request.ticket, request.ttl, request.mode)
+        label, ttl = self._one(request.label), self._one(request.ttl)
         lock = self._lock(key)
+        waiter = Waiter(request.token, lock.key, owner, label, request.ticket, ttl, request.mode)
         if lock.idle and not self.silent:
             self._grant(lock, waiter, now, outbox)
             return
@@ -308,7 +309,7 @@ class Table(Books):
             self._grant(lock, waiter, now, outbox)
 
     def _grant(self, lock: Lock, waiter: Waiter, now: int, outbox: Outbox) -> None:
-        lease = Lease(waiter, self._next_grant_id(), lock.fence_for(waiter), now + waiter.ttl)
+        lease = Lease(waiter, self._incarnation, self._next_number(), lock.fence_for(waiter), now + waiter.ttl)
         self._take_over(lock, lease)
         self._add_lease(lock, lease)
         outbox.append((waiter.owner, self._granted(lease, resent=False)))

@@ -17,7 +17,7 @@ def waiter(who: str, ticket: int = 1, mode: Mode = EXCLUSIVE) -> Waiter:
 def held(*holders: Waiter, floor: int = 0) -> Lock:
     lock = Lock(KEY, floor)
     for n, holder in enumerate(holders):
-        lock.stand(Lease(holder, (1, n), holder.ticket, TTL))
+        lock.stand(Lease(holder, 1, n, holder.ticket, TTL))
     return lock
 
 
@@ -162,5 +162,5 @@ def test_a_holder_that_acquired_again_is_left_alone_when_nobody_earlier_waits() 
 
 def test_a_lease_does_not_show_its_token() -> None:
     holder = Waiter(Token("S" * 32), KEY, "hidden-session", "ann", 1, TTL, EXCLUSIVE)
-    lease = Lease(holder, (1, 1), 1, TTL, inquired_for={Token("T" * 32)})
+    lease = Lease(holder, 1, 1, 1, TTL, inquired_for={Token("T" * 32)})
     assert not any(secret in repr(lease) for secret in ("SSSS", "TTTT", "hidden-session"))
