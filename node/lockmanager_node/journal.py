@@ -26,6 +26,9 @@ log = logging.getLogger("lockmanager_node")
 COMMIT_DEADLINE: Final = 30.0
 """Seconds one commit may take: a node whose disk hangs is as good as down, and had better say so."""
 
+LINGER: Final = 0.005
+"""Seconds for which the end of a lease, for which nobody waits, may wait for a commit that is wanted anyway."""
+
 CLOSE_DEADLINE: Final = 5.0
 """Seconds the thread may take to end."""
 
@@ -74,6 +77,7 @@ class _Commit:
 
     batch: Batch = field(default_factory=Batch)
     waiting: list[Then] = field(default_factory=list)
+    urgent: bool = False
 
 
 class DiskJournal:
@@ -93,6 +97,7 @@ class DiskJournal:
         self._failed = False
         self._abandoned = False
         self._watch: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._closing: asyncio.Event | None = None
         self._orders: SimpleQueue[Batch | None] = SimpleQueue()
         opened: Future[Store] = Future()
@@ -123,25 +128,38 @@ class DiskJournal:
     def write(self, changes: Changes) -> None:
         batch = self._next.batch
         batch.records.update(changes.records)
+        gives = any(record is not None for _, record in changes.records)
         if changes.fence_floor > self._fence_floor:
             self._fence_floor = batch.fence_floor = changes.fence_floor
-        self._begin()
+            gives = True
+        if gives or self._loop is None:
+            self._begin_now()
+        elif self._linger is None:
+            self._linger = self._loop.call_later(LINGER, self._begin_now)
 
     def note(self, key: str, value: str) -> None:
         self._next.batch.notes[key] = value
         if self._loop is not None:
-            self._loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin_now)
 
     def sync(self, then: Then) -> None:
         if self._next.batch or self._failed:
             self._next.waiting.append(then)
+            self._begin_now()
         elif self._running is not None:
             self._running.waiting.append(then)
         else:
             then()
 
+    def _begin_now(self) -> None:
+        self._next.urgent = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        self._begin()
+
     def _begin(self) -> None:
-        if self._running is None and self._next.batch and not self._failed:
+        if self._running is None and self._next.urgent and self._next.batch and not self._failed:
             self._running, self._next = self._next, _Commit()
             self._orders.put(self._running.batch)
             if self._loop is not None:
@@ -190,6 +208,8 @@ class DiskJournal:
         await self._end()
 
     async def _end(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
         self._orders.put(None)
         self._watch_no_more()
         await asyncio.to_thread(self._thread.join, CLOSE_DEADLINE)
