@@ -57,8 +57,7 @@ class Acquisition:
         self.phase = Phase.APART
         self.token = Token("")
         self.fence = 0
-        self.quiet = False
-        """Whether the newest answer was only noted: nothing follows from it, and no instant has come nearer."""
+        self.quiet = False  # whether the newest answer was only noted: nothing follows, no instant has come nearer
         self.ballot = Ballot(request.nodes, FIRST_TTL)
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
@@ -91,9 +90,7 @@ class Acquisition:
     @property
     def loss_at(self) -> int:
         """When a holder is told that its lease is lost: early enough to stop before validity ends."""
-        if self._validity is None:
-            _ = self.validity
-        return self._loss_at
+        return self._loss_at if self._validity is not None else self.validity - min(self._ttl // 10, _NOTICE_LIMIT)
 
     def wants_start(self) -> bool:
         """Say whether a `start` with a new token makes sense now."""
@@ -116,6 +113,11 @@ class Acquisition:
             if self._had_majority:
                 due.append(self.validity)
         return min([at for at in due if at > now], default=None) if due else None
+
+    def has_due(self, now: int) -> bool:
+        """Say whether `tick` may have something to decide now; a lease that is well has not."""
+        well = self.phase is Phase.HELD and now < self.loss_at and not self._was_rejected
+        return not (well and self.ballot.settled_at(self._ttl))
 
     # Events
 
@@ -177,11 +179,8 @@ class Acquisition:
         if ttl is not None:
             self._ttl, self._validity = ttl, None
             self.longest_ttl = max(self.longest_ttl, ttl)
-        renewal = Renew(self.token, self._carried(self.ttl))
-        live = [(vote.node, vote.grant) for vote in self.ballot if vote.link is Link.LIVE and vote.grant is not None]
-        for _, grant in live:
-            grant.asked_ttl = max(grant.asked_ttl, renewal.ttl)
-        return [Send(node, renewal) for node, _ in live]
+        ttl = self._carried(self.ttl)
+        return [Send(node, Renew(self.token, ttl)) for node in self.ballot.to_renew(ttl)]
 
     def release(self) -> list[Action]:
         """End it: release on every node, also those that never answered. Idempotent."""

@@ -236,6 +236,16 @@ class Ballot:
                 below.append(vote.node)
         return below
 
+    def to_renew(self, ttl: int) -> list[str]:
+        """Return the nodes in reach with a recorded grant, which are asked for `ttl` from now on."""
+        asked = []
+        for vote in self.votes:
+            grant = vote.grant
+            if grant is not None and vote.link is _LIVE:
+                grant.asked_ttl = max(grant.asked_ttl, ttl)
+                asked.append(vote.node)
+        return asked
+
     def ask_again_at(self) -> list[int]:
         """Return when the nodes that reject us are asked again."""
         return [vote.ask_again_at for vote in self.votes if vote.rejects]

@@ -109,7 +109,8 @@ class Run:
     def renew(self, ttl: int | None = None) -> None:
         """Ask every node with a grant to extend it."""
         now = self.engine.clock.now()
-        self._perform(self.acquisition.tick(now), now)
+        if self.acquisition.has_due(now):
+            self._perform(self.acquisition.tick(now), now)
         if self.acquisition.phase in (Phase.WAITING, Phase.HELD):
             self._perform(self.acquisition.renew(ttl), now)
             if ttl is not None:
