@@ -45,4 +45,5 @@ $(READY): pyproject.toml
 
 $(BENCH_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check mysqlclient 2>/dev/null || echo "MariaDB is left out: its client needs gcc, pkg-config and libmariadb-dev"
 	@touch $(BENCH_READY)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -20,7 +18,6 @@ from .subject import Subject
 from .targets import JOURNAL, MEMORY
 
 _LONG: Final = 600.0
-_THREADS: Final = 128
 
 
 _OF_OURS: Final = (
@@ -50,8 +47,6 @@ def makers(plan: Plan, ledger: Ledger) -> Makers:
 
 async def run(plan: Plan, ledger: Ledger) -> None:
     """Measure what the plan says; whatever was started is stopped, whatever happens."""
-    # A local cluster starts its nodes in threads, all at once: on few cores the default is fewer than nine threads.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     candidates = makers(plan, ledger)
     if plan.only & {"W1", "W2", "W3", "W5"}:
         await _side_by_side(plan, candidates, ledger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from uuid import uuid4
 
@@ -236,3 +237,14 @@ async def test_any_text_is_a_name(one: Coordinator, other: Coordinator, odd: str
         assert (await held_on(one, odd, 3)).held
         with pytest.raises(NotAcquired):
             await other.acquire(odd, wait=0)
+
+
+async def test_nodes_start_together_however_few_threads_the_loop_has_to_spare() -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with (
+        asyncio.timeout(30),
+        LocalCluster(3) as local,
+        local.coordinator() as coordinator,
+        coordinator.lock("orders/42") as lease,
+    ):
+        assert lease.valid

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from lockmanager.cli.app import app
 
-COMMANDS = ["up", "run", "status", "locks", "demo"]
+COMMANDS = ["up", "run", "status", "locks", "bench", "demo"]
 
 
 def invoke(*arguments: str, **variables: str) -> Result:

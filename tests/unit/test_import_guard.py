@@ -18,6 +18,7 @@ PURE = [
     "lockmanager_node.recovery",
     *(f"lockmanager.{room}" for room in ("acquisition", "ballot", "patience", "topology", "wire", "durations")),
     *(f"lockmanager.{room}" for room in ("checks", "failover", "framing", "releases", "renewals", "verdict")),
+    *(f"lockmanager.cli.bench.{room}" for room in ("figures", "names", "showing")),
 ]
 CLOCKS_AND_CHANCE = {"datetime", "random", "sched", "secrets", "time", "uuid"}
 LOOPS_AND_THREADS = {"aiohttp", "asyncio", "concurrent", "multiprocessing", "queue", "threading", "uvloop"}

@@ -7,7 +7,8 @@ import random
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -123,14 +124,17 @@ class LocalCluster:
             return ProcessNode(self.cluster, node, self.config_path, data_dir)
         return ThreadNode(self.cluster, node, data_dir)
 
-    async def _each(self, nodes: Iterable[str], verb: str) -> None:
+    async def _each(self, nodes: Collection[str], verb: str) -> None:
         """Do the same with several nodes at once, off the event loop."""
         unknown = [node for node in nodes if node not in self._nodes]
         if unknown:
             raise ValueError(f"no node {unknown[0]!r} runs in this local cluster; there are {', '.join(self.node_ids)}")
-        threads = [asyncio.create_task(asyncio.to_thread(getattr(self._nodes[node], verb))) for node in nodes]
-        if not threads:
+        if not nodes:
             return
+        # A pool of our own: nodes wait for each other to come up, and the loop's may have fewer threads than we nodes.
+        pool, loop = ThreadPoolExecutor(len(nodes)), asyncio.get_running_loop()
+        threads = [loop.run_in_executor(pool, getattr(self._nodes[node], verb)) for node in nodes]
+        pool.shutdown(wait=False)
         try:
             await asyncio.shield(asyncio.wait(threads, timeout=_DEADLINE))
         except asyncio.CancelledError:
