@@ -25,7 +25,7 @@ from lockmanager.topology import ApiKey, Limits, render_yaml
 from lockmanager.wire import Acquire
 from lockmanager_node.table import Table
 from tests.support.cli import Ending, eventually, start
-from tests.support.local import mend
+from tests.support.local import mend, running
 
 PREFIX = "bench-of-the-tests/"
 SHORT = ("--seconds", "0.1", "--workers", "5", "--prefix", PREFIX)
@@ -185,19 +185,21 @@ def test_too_few_nodes_are_69_and_each_is_named(whole: LocalCluster, monkeypatch
 
 
 def test_nodes_that_stand_still_in_the_middle_do_not_keep_it(
-    whole: LocalCluster, asked: list[Acquire], monkeypatch: pytest.MonkeyPatch
+    asked: list[Acquire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workloads, "PATIENCE", 0.2)
     monkeypatch.setattr(workloads, "_GRACE", 0.2)
+    # A cluster of its own: nodes that go on read then what they were asked for before.
+    with running() as cluster:
 
-    def stand_still() -> None:
-        eventually(lambda: any("/crowd/" in request.name for request in asked[:]), "the crowd is under way")
-        asyncio.run(whole.pause("node1", "node3"))
+        def stand_still() -> None:
+            eventually(lambda: any("/crowd/" in request.name for request in asked[:]), "the crowd is under way")
+            asyncio.run(cluster.pause("node1", "node3"))
 
-    sleeper = threading.Thread(target=stand_still)
-    sleeper.start()
-    result = bench(whole.config_path, "--seconds", "0.5")
-    sleeper.join()
+        stopper = threading.Thread(target=stand_still)
+        stopper.start()
+        result = bench(cluster.config_path, "--seconds", "0.5")
+        stopper.join()
     assert result.exit_code == 69
     assert_only_its_own(asked)
 

@@ -60,6 +60,6 @@ def test_every_make_target_and_file_named_is_there() -> None:
     assert (ROOT / "deploy" / "cluster.yaml").is_file()
 
 
-@pytest.mark.parametrize("verb", ["up", "node", "run", "status", "locks", "demo"])
+@pytest.mark.parametrize("verb", ["up", "node", "run", "status", "locks", "bench", "demo"])
 def test_every_verb_of_the_command_line_is_in_the_changelog(verb: str) -> None:
     assert f"`{verb}`" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The command line: `lockmanager up | node | run | status | locks | demo`. It needs the extra `cli`."""
+"""The command line: `lockmanager up | node | run | status | locks | bench | demo`. It needs the extra `cli`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import LockManagerError
+from .bench.command import bench
 from .demo.command import demo
 from .exits import SIGNALLED, Exit, status_of
 from .locks import locks
@@ -69,5 +70,5 @@ def app() -> None:
     """Locks for programs on many machines: quorum locks with fencing tokens and a fair line."""
 
 
-for _command in (up, node, run, status, locks, demo):
+for _command in (up, node, run, status, locks, bench, demo):
     app.add_command(_command)
