@@ -152,7 +152,7 @@ class DiskJournal:
             then()
 
     def _begin_now(self) -> None:
-        self._next.urgent = True
+        self._next.urgent = bool(self._next.batch)
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None

@@ -7,24 +7,26 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner, Result
 from msgspec import structs
 
 from lockmanager import Coordinator, Lease, QuorumUnavailable
 from lockmanager.cli.app import app
-from lockmanager.cli.bench import workloads
+from lockmanager.cli.bench import command, leaving, workloads
+from lockmanager.cli.bench.names import Names
 from lockmanager.durations import MICROSECONDS
 from lockmanager.testing import LocalCluster
 from lockmanager.topology import ApiKey, Limits, render_yaml
 from lockmanager.wire import Acquire
 from lockmanager_node.table import Table
-from tests.support.cli import Ending, eventually, start
+from tests.support.cli import DEADLINE, Ending, eventually, start
 from tests.support.local import mend, running
 
 PREFIX = "bench-of-the-tests/"
@@ -129,25 +131,53 @@ def test_a_signal_in_the_middle_of_any_part_leaves_nothing_held(
     assert_only_its_own(asked)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_an_error_in_the_middle_of_any_part_ends_it_and_leaves_nothing_held(
-    shared_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Let the twentieth acquisition of a part fail."""
     acquire, count = Coordinator.acquire, 0
 
-    async def failing(coordinator: Coordinator, name: str, **options: Any) -> Lease:
+    async def fail_once(coordinator: Coordinator, name: str, **options: Any) -> Lease:
         nonlocal count
         count += part in name
         if count == 20:
             raise QuorumUnavailable(name, needed=2, reachable=1)
         return await acquire(coordinator, name, **options)
 
-    monkeypatch.setattr(Coordinator, "acquire", failing)
-    result = bench(shared_cluster.config_path, "--seconds", "600" if part == "/alone/" else "0.3")
+    monkeypatch.setattr(Coordinator, "acquire", fail_once)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.usefixtures("failing")
+def test_an_error_in_the_middle_of_any_part_leaves_nothing_held(shared_cluster: LocalCluster) -> None:
+    result = bench(shared_cluster.config_path, "--seconds", "0.3")
     assert result.exit_code == 69
     assert "needs 2 nodes and 1 can be reached" in result.stderr
     assert result.stdout == ""
     assert_nothing_is_left(shared_cluster)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.usefixtures("failing")
+async def test_an_error_ends_a_part_long_before_its_time(shared_cluster: LocalCluster, part: str) -> None:
+    async with asyncio.timeout(DEADLINE), shared_cluster.coordinator() as coordinator:
+        work = workloads.Workloads(coordinator, Names(PREFIX, "one run"), seconds=600)
+        measures: dict[str, Callable[[], Awaitable[object]]] = {
+            "/alone/": work.alone,
+            "/crowd/": lambda: work.crowd(5),
+            "/queue": lambda: work.queue(5),
+        }
+        with pytest.raises(QuorumUnavailable):
+            await measures[part]()
+
+
+def test_what_still_stands_at_the_end_is_told_with_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_run_id", lambda: "known")
+    monkeypatch.setattr(leaving, "_LONGEST", 0.0)
+    with running() as cluster:
+        requests.post(f"{cluster.urls['node2']}/v1/acquire", json={"name": f"{PREFIX}known/a", "ttl": 60}, timeout=10)
+        result = bench(cluster.config_path)
+    assert result.exit_code == 0
+    assert f"'{PREFIX}known/' still stand on node2 (1)" in result.stderr
 
 
 def test_two_runs_have_no_name_in_common(shared_cluster: LocalCluster, asked: list[Acquire]) -> None:

@@ -59,9 +59,9 @@ def test_without_a_cluster_it_says_how_to_give_one() -> None:
 
 
 def test_every_name_begins_with_the_prefix_and_what_only_this_run_has() -> None:
-    names = [NAMES.warm_up("crowd"), NAMES.alone(0), NAMES.crowd(7, 2), NAMES.queue]
+    names = [NAMES.warm_up("crowd"), NAMES.alone(0), NAMES.crowd(7, 2), NAMES.queue, NAMES.last]
     assert all(name.startswith("bench/0123456789ab/") for name in names)
-    assert len(set(names)) == 4
+    assert len(set(names)) == 5
 
 
 def test_a_run_uses_few_names_however_long_it_takes() -> None:

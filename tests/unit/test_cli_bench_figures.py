@@ -27,6 +27,7 @@ def figures(*, alone: int = 1, crowd: int = 1, queue: int = 1) -> Figures:
 def test_a_percentile_is_the_smallest_value_that_enough_values_do_not_exceed() -> None:
     values = [float(number) for number in range(100, 0, -1)]
     assert [percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1.0, 50.0, 99.0, 100.0]
+    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([3.0], 0.99) == 3.0
 
 
@@ -53,6 +54,7 @@ def test_somebody_who_asks_again_goes_to_the_end() -> None:
     line = Line()
     first, second = line.ask(0.0), line.ask(0.0)
     line.granted(first, 1.0)
+    assert line.overtakings == 0
     line.granted(line.ask(1.0), 2.0)
     assert line.overtakings == 1
     line.granted(second, 3.0)

@@ -5,6 +5,6 @@ from __future__ import annotations
 from .etcd import Etcd
 from .mariadb import MariaDB
 from .postgres import Postgres
-from .redis import Redlock, RedlockInThreads
+from .redis import Redlock
 
-SUBJECTS = (Redlock, RedlockInThreads, MariaDB, Postgres, Etcd)
+SUBJECTS = (Redlock, MariaDB, Postgres, Etcd)

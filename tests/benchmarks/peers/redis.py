@@ -1,8 +1,8 @@
 """Redlock on three Redis servers by redis-py with hiredis: the algorithm of the Redis documentation.
 
 `SET NX PX` on all servers, held with a majority within the ttl less drift; released everywhere by a script that deletes
-only the own value; after a failure all is released, and tried again after a random pause. Twice: on the event loop, all
-servers asked at once, and in threads, one server after the other as the usual libraries do.
+only the own value; after a failure all is released, and tried again after a random pause. On the event loop, all
+servers asked at once, which is faster here than threads that ask one server after the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from ..loops import AsyncSubject
 from ..subject import Missing
-from ..threads import ThreadSubject
 from .servers import HOST, Servers, free_ports, program
 
 SERVERS: Final = 3
@@ -114,77 +113,3 @@ class Redlock(AsyncSubject):
         name, value = handle
         asked = (release(keys=[name], args=[value]) for release in self._releases)
         await asyncio.gather(*asked, return_exceptions=True)
-
-
-class RedlockInThreads(ThreadSubject):
-    """In threads, one server after the other."""
-
-    key = "redis-threads"
-    name = "Redlock, 3 Redis, redis-py threads"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._redis = _RedisServers()
-
-    async def start(self) -> None:
-        await self._redis.start()
-
-    async def stop(self) -> None:
-        await self.close_connections()
-        await self._redis.servers.stop()
-
-    @property
-    def pids(self) -> Sequence[int]:
-        return self._redis.servers.pids
-
-    def connect(self) -> Any:
-        return _Clients(self._redis.ports)
-
-    def acquire(self, connection: Any, name: str) -> None:
-        while not connection.try_to_acquire(name):
-            time.sleep(_pause())
-
-    def release(self, connection: Any, name: str) -> None:
-        connection.release(name)
-
-
-class _Clients:
-    """One thread's connections to all servers, and the value it holds a name with."""
-
-    def __init__(self, ports: Sequence[int]) -> None:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        self._error = redis.RedisError
-        self._clients = [
-            redis.Redis(HOST, port, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
-            for port in ports
-        ]
-        self._releases: list[Any] = [client.register_script(_RELEASE) for client in self._clients]
-        self._values: dict[str, str] = {}
-
-    def try_to_acquire(self, name: str) -> bool:
-        value, begin, granted = secrets.token_hex(16), time.monotonic(), 0
-        for client in self._clients:
-            try:
-                granted += bool(client.set(name, value, nx=True, px=TTL_MS))
-            except self._error:
-                continue
-        self._values[name] = value
-        if granted >= MAJORITY and time.monotonic() - begin < TTL_MS / 1000 * 0.99 - 0.002:
-            return True
-        self.release(name)
-        return False
-
-    def release(self, name: str) -> None:
-        value = self._values.pop(name)
-        for release in self._releases:
-            try:
-                release(keys=[name], args=[value])
-            except self._error:
-                continue
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.close()

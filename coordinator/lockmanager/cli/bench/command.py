@@ -19,6 +19,7 @@ from ..tables import show_table
 from ..target import Target, api_key, with_target
 from .figures import Figures
 from .floor import round_trips
+from .leaving import leaving_nothing
 from .names import LONGEST_SECONDS, MOST_WORKERS, Names, fault
 from .showing import COLUMNS, Setting, document, rows
 from .workloads import Workloads
@@ -133,5 +134,6 @@ async def _measured(plan: _Plan) -> tuple[Setting, Figures]:
         )
         trips = await round_trips({node: engine.url(node) for node in cluster.node_ids}, plan.seconds, api_key())
         work = Workloads(coordinator, plan.names, plan.seconds)
-        figures = Figures(await work.alone(), await work.crowd(plan.workers), await work.queue(plan.workers), trips)
+        async with leaving_nothing(coordinator, plan.target, plan.names):
+            figures = Figures(await work.alone(), await work.crowd(plan.workers), await work.queue(plan.workers), trips)
     return setting, figures

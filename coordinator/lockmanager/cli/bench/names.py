@@ -47,6 +47,11 @@ class Names:
         """The one name that all workers want."""
         return f"{self.root}queue"
 
+    @property
+    def last(self) -> str:
+        """The name that is locked once when everything else is over."""
+        return f"{self.root}last"
+
 
 def fault(names: Names, workers: int, limits: Limits) -> str | None:
     """Say why this cluster would not take such a run, None when it will."""
