@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 
 from lockmanager import Coordinator, Lease, QuorumUnavailable
+from lockmanager.cli import asking
 from lockmanager.cli.app import app
 from lockmanager.cli.bench import command, leaving, workloads
 from lockmanager.cli.bench.names import Names
@@ -219,6 +220,7 @@ def test_nodes_that_stand_still_in_the_middle_do_not_keep_it(
 ) -> None:
     monkeypatch.setattr(workloads, "PATIENCE", 0.2)
     monkeypatch.setattr(workloads, "_GRACE", 0.2)
+    monkeypatch.setattr(asking, "_DEADLINE", 0.2)
     # A cluster of its own: nodes that go on read then what they were asked for before.
     with running() as cluster:
 

@@ -291,3 +291,23 @@ async def test_answers_for_nobody_who_listens_are_dropped(service: Service) -> N
 
 async def test_what_a_peer_shows_is_not_its_session_id(service: Service) -> None:
     assert "session ann" not in repr(Far(service, "ann").session.peer)
+
+
+class RestlessClock(Clock):
+    """Goes on by a second with each reading."""
+
+    def now(self) -> int:
+        self.at += microseconds(1)
+        return self.at
+
+
+async def test_the_requests_of_one_frame_are_decided_as_of_one_instant_after_its_sent_was_noted() -> None:
+    clock = RestlessClock()
+    service = Service(Table(INCARNATION), clock)
+    ann = Far(service, "ann")
+    before = clock.at
+    ann.send(*(acquire(f"a{n}", ticket=WALL, name=f"lock {n}") for n in range(3)), sent=5)
+    leases = [service.table.lease(token_of(f"a{n}")) for n in range(3)]
+    deadlines = {lease.deadline for lease in leases if lease is not None}
+    assert len(deadlines) == 1
+    assert deadlines.pop() > before + TTL
