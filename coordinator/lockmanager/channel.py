@@ -94,6 +94,7 @@ class Channel:
         self._clock = clock
         self._jitter = jitter
         self._connection: Connection | None = None
+        self._closing = False
         self._outbox: list[UpMessage] = []
         self._releases = Releases()
         self._heard = 0
@@ -129,6 +130,15 @@ class Channel:
             outbox, self._outbox = self._outbox, []
             self._send_frame(self._connection, outbox)
 
+    async def close(self) -> None:
+        """Say goodbye and wait for the answer, within half a second; `run` then ends.
+
+        Dropped in the middle of the node's answers, the connection would take with it what the node has not read yet.
+        """
+        self._closing = True
+        if self._connection is not None:
+            await self._connection.close()
+
     def keep_alive(self) -> None:
         """Beat as often as the shortest ttl asks for: something waits or is held from now on."""
         if self.link is not Link.LIVE:
@@ -151,10 +161,12 @@ class Channel:
     # The session
 
     async def run(self) -> None:
-        """Keep a session with the node until cancelled."""
+        """Keep a session with the node until closed or cancelled."""
         pause = FIRST_PAUSE
         while True:
             cause, was_live = await self._one_session()
+            if self._closing:
+                return
             pause = FIRST_PAUSE if was_live else min(2 * pause, LONGEST_PAUSE)
             self._set_link(Link.DOWN if self.refusal is None else Link.REFUSED, cause)
             await asyncio.sleep(pause * (0.5 + self._jitter() / 2))

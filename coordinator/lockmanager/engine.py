@@ -35,6 +35,9 @@ _SUSPENDED: Final = MICROSECONDS // 10
 """How far our clock must run away from the loop's for a suspend, in microseconds."""
 
 
+_CLOSE_DEADLINE: Final = 1.0
+
+
 class Randomness(Protocol):
     """Where tokens and jitter come from; tests give a seeded source."""
 
@@ -123,12 +126,19 @@ class Engine:
         if self._timer is not None:
             self._timer.cancel()
         self.confirmations.give_up()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
-        self._tasks = []
-        self._loop = None
+        goodbyes = [asyncio.create_task(channel.close()) for channel in self._channels.values()]
+        for channel, task in zip(self._channels.values(), self._tasks, strict=False):
+            if channel.link is not Link.LIVE:
+                task.cancel()
+        ending = [*goodbyes, *self._tasks]
+        try:
+            await asyncio.wait(ending, timeout=_CLOSE_DEADLINE)
+        finally:
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending, timeout=_CLOSE_DEADLINE)
+            self._tasks = []
+            self._loop = None
 
     def check_usable(self) -> None:
         """Raise RuntimeError unless called in the loop and process in which the coordinator was started."""

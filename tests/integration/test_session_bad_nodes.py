@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from lockmanager import (
     AccessDenied,
@@ -26,7 +26,7 @@ from lockmanager.ballot import Link
 from lockmanager.testing import LocalCluster
 from lockmanager.topology import NodeAddress
 from lockmanager.transport import ConnectionLost, WebSocketConnector
-from lockmanager.wire import FRAME_LIMIT, DownFrame, Refusal, State, Welcome, encode
+from lockmanager.wire import FRAME_LIMIT, Acquire, DownFrame, Granted, Refusal, State, Welcome, decode_up, encode
 from tests.support.node_server import NODE_ID, cluster, serving
 from tests.support.waiting import DEADLINE, connections_are_refused, session_is_gone, sessions_are_live
 
@@ -43,11 +43,11 @@ def only_node(url: str) -> Cluster:
 
 
 @asynccontextmanager
-async def impostor(answers: Callable[[Socket], Awaitable[None]]) -> AsyncIterator[Cluster]:
+async def impostor(answers: Callable[[Socket], Awaitable[None]], *, autoclose: bool = True) -> AsyncIterator[Cluster]:
     """Serve something that accepts sessions, reads the hello and goes on as `answers` does."""
 
     async def session(request: web.Request) -> Socket:
-        socket = Socket()
+        socket = Socket(autoclose=autoclose)
         await socket.prepare(request)
         await socket.receive()
         await answers(socket)
@@ -353,3 +353,30 @@ async def test_more_than_a_frame_of_requests_at_once_is_no_trouble() -> None:
         leases = await asyncio.wait_for(asyncio.gather(*map(coordinator.acquire, names)), DEADLINE)
         await asyncio.gather(*(lease.release() for lease in leases))
         assert all(link is Link.LIVE for link, _ in coordinator.engine.links(local.node_ids).values())
+
+
+async def test_a_coordinator_that_closes_says_goodbye_after_its_last_release() -> None:
+    heard: list[str] = []
+    over = asyncio.Event()
+
+    async def answer(socket: Socket) -> None:
+        await socket.send_bytes(encode(DownFrame(0, 0, [WELCOME])))
+        while (message := await socket.receive()).type is WSMsgType.BINARY:
+            frame = decode_up(message.data)
+            heard.extend(type(request).__name__ for request in frame.messages)
+            asked = [request for request in frame.messages if isinstance(request, Acquire)]
+            grants = [Granted(one.token, (1, 1), one.ticket, one.ttl, resent=False) for one in asked]
+            await socket.send_bytes(encode(DownFrame(frame.sent, 0, [*grants])))
+        heard.append(message.type.name)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        heard.append("gone" if socket._req is None or socket._req.transport is None else "waits for the answer")
+        over.set()
+        await socket.close()
+
+    async with impostor(answer, autoclose=False) as described, asyncio.timeout(DEADLINE):
+        async with Coordinator(described) as coordinator:
+            lease = await coordinator.acquire("x", ttl=30)
+            assert lease.valid
+        await over.wait()
+    assert heard == ["Acquire", "Release", "CLOSE", "waits for the answer"]
