@@ -243,7 +243,7 @@ class Acquisition:
         if not answer.resent:
             self.ballot.confirm(known, echo, answer.ttl)
         elif known.bound is None and known.asked_ttl < self.ttl:
-            self._ask_renewal(vote, self.ttl, now, actions)
+            self._ask_renewal(vote.node, known, self.ttl, now, actions)
 
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
         grant = vote.grant
@@ -299,13 +299,12 @@ class Acquisition:
     def _ask_full_ttl(self, now: int, actions: list[Action]) -> None:
         for vote in self.ballot.votes:
             if vote.grant is not None and self.ballot.wants_word(vote.grant, self._ttl, now):
-                self._ask_renewal(vote, self._ttl, now, actions)
+                self._ask_renewal(vote.node, vote.grant, self._ttl, now, actions)
 
-    def _ask_renewal(self, vote: Vote, ttl: int, now: int, actions: list[Action]) -> None:
+    def _ask_renewal(self, node: str, grant: Grant, ttl: int, now: int, actions: list[Action]) -> None:
         """Renew outside the schedule."""
-        if vote.grant is not None:
-            vote.grant.ask(ttl, now)
-            actions.append(Send(vote.node, Renew(self.token, self._carried(ttl))))
+        grant.ask(ttl, now)
+        actions.append(Send(node, Renew(self.token, self._carried(ttl))))
 
     def _settle_ttl(self, now: int) -> None:
         if self.ballot.settle_ttl(self._ttl, now):

@@ -163,4 +163,24 @@ def test_a_holder_that_acquired_again_is_left_alone_when_nobody_earlier_waits() 
 def test_a_lease_does_not_show_its_token() -> None:
     holder = Waiter(Token("S" * 32), KEY, "hidden-session", "ann", 1, TTL, EXCLUSIVE)
     lease = Lease(holder, 1, 1, 1, TTL, inquired_for={Token("T" * 32)})
-    assert not any(secret in repr(lease) for secret in ("SSSS", "TTTT", "hidden-session"))
+    for shown in (repr(lease), str(lease.__rich_repr__()), str(holder.__rich_repr__())):
+        assert "'ann'" in shown
+        assert not any(secret in shown for secret in ("SSSS", "TTTT", "hidden-session"))
+
+
+def test_leases_that_stand_together_leave_in_any_order_and_the_others_stay() -> None:
+    names = ["ann", "bob", "cid", "dan"]
+    lock = held(*(waiter(who, mode=SHARED) for who in names))
+    for gone in ("cid", "ann", "dan", "bob"):
+        lock.drop(lock.leases[token_of(gone)])
+        names.remove(gone)
+        assert [lease.waiter.label for lease in lock.leases.values()] == names
+        assert lock.idle is (not names)
+
+
+@pytest.mark.parametrize("others", [(), ("bob",)])
+def test_a_lease_that_does_not_stand_here_cannot_be_dropped(others: tuple[str, ...]) -> None:
+    lock = held(*(waiter(who) for who in others))
+    with pytest.raises((ValueError, KeyError)):
+        lock.drop(Lease(waiter("ann"), 1, 9, 1, TTL))
+    assert len(lock.leases) == len(others)
