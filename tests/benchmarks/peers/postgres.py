@@ -41,6 +41,7 @@ class Postgres(ThreadSubject):
             "max_connections": str(_CONNECTIONS),
             "shared_buffers": "64MB",
             "fsync": "off",
+            "deadlock_timeout": "1h",  # or each of a thousand waiters looks through the whole line after a second
         }
         self._servers.launch(
             directory, server, "-D", str(data), *(f"-c{key}={value}" for key, value in options.items())
