@@ -18,13 +18,15 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 
 from lockmanager import Coordinator, Lease, QuorumUnavailable
-from lockmanager.cli import asking
+from lockmanager.cli import asking, target
 from lockmanager.cli.app import app
 from lockmanager.cli.bench import command, leaving, workloads
+from lockmanager.cli.bench.figures import Line
 from lockmanager.cli.bench.names import Names
+from lockmanager.discovery import ClusterDocuments
 from lockmanager.durations import MICROSECONDS
 from lockmanager.testing import LocalCluster
-from lockmanager.topology import ApiKey, Limits, render_yaml
+from lockmanager.topology import ApiKey, Cluster, Limits, render_yaml
 from lockmanager.wire import Acquire
 from lockmanager_node.table import Table
 from tests.support.cli import DEADLINE, Ending, eventually, start
@@ -140,7 +142,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     async def fail_once(coordinator: Coordinator, name: str, **options: Any) -> Lease:
         nonlocal count
         count += part in name
-        if count == 20:
+        if count == 5:  # early: a slow disk must not end the part first
             raise QuorumUnavailable(name, needed=2, reachable=1)
         return await acquire(coordinator, name, **options)
 
@@ -234,6 +236,46 @@ def test_nodes_that_stand_still_in_the_middle_do_not_keep_it(
         stopper.join()
     assert result.exit_code == 69
     assert_only_its_own(asked)
+
+
+def test_nodes_that_stand_still_in_the_last_part_are_69_not_a_slow_cluster(
+    asked: list[Acquire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workloads, "PATIENCE", 0.2)
+    monkeypatch.setattr(asking, "_DEADLINE", 0.2)
+    settle = Line.settle
+    with running() as cluster:
+
+        def stand_still(line: Line, now: float) -> None:
+            pausing = threading.Thread(target=lambda: asyncio.run(cluster.pause("node1", "node3")))
+            pausing.start()
+            pausing.join()
+            settle(line, now)
+
+        monkeypatch.setattr(Line, "settle", stand_still)
+        result = bench(cluster.config_path)
+    assert result.exit_code == 69
+    assert result.stdout == ""
+
+
+def test_nodes_found_by_a_public_url_are_looked_at_there_for_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_run_id", lambda: "known")
+    monkeypatch.setattr(leaving, "_LONGEST", 0.0)
+    # From here the address inside leads nowhere, as the name of a container does on its host.
+    with running(1) as cluster:
+        (address,) = cluster.cluster.nodes
+        hidden = structs.replace(address, url="http://node1.invalid:8000", public_url=address.url)
+        document = structs.replace(cluster.cluster, nodes=(hidden,))
+        monkeypatch.setattr(target, "load_document", lambda *_, **__: _at_once(document))
+        monkeypatch.setattr(ClusterDocuments, "load", lambda *_: _at_once(document))
+        requests.post(f"{address.url}/v1/acquire", json={"name": f"{PREFIX}known/a", "ttl": 60}, timeout=10)
+        result = CliRunner().invoke(app, ["bench", "--url", address.url, *SHORT])
+    assert result.exit_code == 0
+    assert f"'{PREFIX}known/' still stand on node1 (1)" in result.stderr
+
+
+async def _at_once(cluster: Cluster) -> Cluster:
+    return cluster
 
 
 def test_a_part_in_which_nothing_ended_is_a_failure_that_says_so(shared_cluster: LocalCluster) -> None:

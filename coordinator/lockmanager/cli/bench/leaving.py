@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 from ...coordinator import Coordinator
@@ -33,7 +34,14 @@ async def leaving_nothing(coordinator: Coordinator, target: Target, names: Names
         with suppress(LockManagerError):
             await _send_last(coordinator, names)
         with suppress(LockManagerError):
-            await _until_gone(target, names)
+            await _until_gone(_as_reached(coordinator, target), names)
+
+
+def _as_reached(coordinator: Coordinator, target: Target) -> Target:
+    """Return the target by the addresses the locks went to: a client that starts from a public URL uses public ones."""
+    engine = coordinator.engine
+    inside = all(engine.url(node) == engine.cluster.url(node, "internal") for node in engine.cluster.node_ids)
+    return replace(target, network="internal" if inside else "public")
 
 
 async def _send_last(coordinator: Coordinator, names: Names) -> None:

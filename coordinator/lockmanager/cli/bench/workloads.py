@@ -88,6 +88,8 @@ class Workloads:
         async with _Crew(work() for _ in range(workers)) as crew:
             span = await self._measure(crew)
             line.settle(time.perf_counter())
+        # The parts before are checked by the next one's warm-up; nodes that went away in this one are an error, too.
+        await self._warm_up("queue")
         return queue_from(hand_overs, line, span)
 
     async def _cycle(self, name: str, wait: float | None = None) -> None:
