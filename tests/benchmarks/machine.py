@@ -21,7 +21,7 @@ _SERVERS: Final = {
     "mariadb": ("mariadbd", "--version"),
     "etcd": ("etcd", "--version"),
 }
-_LIBRARIES: Final = ("aiohttp", "msgspec", "uvloop", "redis", "hiredis", "psycopg", "mysqlclient", "grpcio")
+_LIBRARIES: Final = ("aiohttp", "msgspec", "uvloop", "redis", "hiredis", "asyncpg", "mysqlclient", "grpcio")
 _VERSION: Final = re.compile(r"\d+\.\d+(?:\.\d+)*")
 _ROOT: Final = Path(__file__).parents[2]
 

@@ -6,12 +6,13 @@ import asyncio
 import os
 import queue
 import signal as signals
+import socket
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ _NAMES_ALONE: Final = 50
 _NAMES_IN_CROWD: Final = 4
 _DEADLINE: Final = 60.0
 _PAUSE_AFTER_FAILURE: Final = 0.001
+_END: Final = 5.0
+"""Seconds threads may take to end once their connections are severed."""
+
+_SETTLE: Final = 0.05
 
 
 class ThreadSubject(ABC):
@@ -36,6 +41,8 @@ class ThreadSubject(ABC):
     def __init__(self) -> None:
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._connections: list[Any] = []
+        self._busy: dict[int, int] = {}
+        """The file descriptors of connections at work: a busy connection may not be asked for it by another thread."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -52,7 +59,7 @@ class ThreadSubject(ABC):
 
     @abstractmethod
     def connect(self) -> Any:
-        """Return a new connection for one thread."""
+        """Return a new connection for one thread; it has `fileno` and `close`."""
 
     @abstractmethod
     def acquire(self, connection: Any, name: str) -> None:
@@ -95,30 +102,31 @@ class ThreadSubject(ABC):
     async def crowd(self, workers: int, seconds: float) -> Crowd:
         """W2: workers with names of their own, each a handful in turn."""
         found, prefix = Crowd(), self._fresh("crowd")
-        counts, waits = [0] * workers, [list[float]() for _ in range(workers)]
+        waits = [list[float]() for _ in range(workers)]
 
         def worker_of(number: int) -> Callable[[Any], None]:
             names = [f"{prefix}/{number}/{one}" for one in range(_NAMES_IN_CROWD)]
 
             def work(connection: Any) -> None:
                 while self._open:
+                    name = names[len(waits[number]) % _NAMES_IN_CROWD]
                     begin = time.perf_counter()
-                    name = names[counts[number] % _NAMES_IN_CROWD]
                     self.acquire(connection, name)
-                    waits[number].append(time.perf_counter() - begin)
+                    granted = time.perf_counter()
                     self.release(connection, name)
-                    counts[number] += self._open
+                    if self._open:
+                        waits[number].append(granted - begin)
 
             return work
 
-        await self._measure(found, [worker_of(number) for number in range(workers)], seconds, lambda: sum(counts))
+        await self._measure(found, [worker_of(number) for number in range(workers)], seconds, self._close)
         found.waits = [wait for one in waits for wait in one]
+        found.cycles = len(found.waits)
         return found
 
     async def queue(self, workers: int, seconds: float) -> Crowd:
         """W3: workers that all want one name; each releases at once and asks again."""
         found, line, lock, name = Crowd(), Line(), threading.Lock(), self._fresh("queue")
-        served = [0]
 
         def work(connection: Any) -> None:
             while self._open:
@@ -126,47 +134,61 @@ class ThreadSubject(ABC):
                     number = line.ask(time.perf_counter())
                 self.acquire(connection, name)
                 with lock:
-                    wait = line.granted(number, time.perf_counter())
                     if self._open:
-                        found.waits.append(wait)
-                        served[0] += 1
+                        found.waits.append(line.granted(number, time.perf_counter()))
                 self.release(connection, name)
+                with lock:
+                    found.cycles += self._open
 
-        await self._measure(found, [work] * workers, seconds, lambda: served[0])
-        settle_line(found, line, time.perf_counter())
+        def close() -> None:
+            with lock:  # whoever waits now counts as far as it got
+                self._open = False
+                settle_line(found, line, time.perf_counter())
+
+        await self._measure(found, [work] * workers, seconds, close)
         return found
 
     async def hand_over(self, waiters: int, times: int) -> list[float]:
-        """W5: the holder releases, and the next of `waiters` becomes the holder; the line stays as long as it was."""
+        """W5: the holder releases, and the next of `waiters` becomes the holder; the line stays as long as it was.
+
+        Who has released asks again. The clock starts in the thread that releases, once it runs.
+        """
         name = self._fresh("hand_over")
         durations: list[float] = []
         granted: queue.SimpleQueue[float] = queue.SimpleQueue()
-        turns = [threading.Event() for _ in range(times)]
-        turn = count()
+        asking: queue.SimpleQueue[None] = queue.SimpleQueue()
+        turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+        begun = 0.0
 
         def wait_in_line(connection: Any) -> None:
-            self.acquire(connection, name)
-            granted.put(time.perf_counter())
-            number = next(turn)
-            if number < times:
-                turns[number].wait(_DEADLINE)
-            self.release(connection, name)
+            nonlocal begun
+            while self._open:
+                asking.put(None)
+                self.acquire(connection, name)
+                if self._open:
+                    granted.put(time.perf_counter())
+                    turns.get(timeout=_DEADLINE)
+                begun = time.perf_counter()
+                self.release(connection, name)
 
-        def lead(connection: Any) -> None:
-            self.acquire(connection, name)
-            time.sleep(0.2 + 0.002 * waiters)  # until all stand in line
-            begin = time.perf_counter()
-            self.release(connection, name)
-            for number in range(times):
-                durations.append(granted.get(timeout=_DEADLINE) - begin)
-                time.sleep(0.01)
-                begin = time.perf_counter()
-                turns[number].set()
+        def lead() -> None:
+            for _ in range(waiters + 1):
+                asking.get(timeout=_DEADLINE)
+            granted.get(timeout=_DEADLINE)
+            time.sleep(_SETTLE + 0.0015 * waiters)
+            for _ in range(times):
+                turns.put(None)
+                durations.append(granted.get(timeout=_DEADLINE) - begun)
+                asking.get(timeout=_DEADLINE)
+                time.sleep(_SETTLE)
 
-        leading = asyncio.create_task(self._in_threads([lead]))
-        await asyncio.sleep(0.1)
-        await self._in_threads([wait_in_line] * (waiters + times))
-        await leading
+        async with self._threads([wait_in_line] * (waiters + 1)) as go:
+            go.set()
+            try:
+                await asyncio.to_thread(lead)
+            finally:
+                self._close()
+                turns.put(None)
         return durations
 
     async def strike(self, signal: int, workers: int, seconds: float) -> Strike:
@@ -188,20 +210,21 @@ class ThreadSubject(ABC):
 
             return work
 
-        self._open = True
-        begin = time.perf_counter()
-        working = asyncio.create_task(self._in_threads([worker_of(number) for number in range(workers)]))
         try:
-            await asyncio.sleep(seconds / 3)
-            os.kill(victim, signal)
-            struck = time.perf_counter()
-            await asyncio.sleep(seconds * 2 / 3)
-            end, self._open = time.perf_counter(), False
+            async with self._threads([worker_of(number) for number in range(workers)]) as go:
+                go.set()
+                begin = time.perf_counter()
+                await asyncio.sleep(seconds / 3)
+                os.kill(victim, signal)
+                struck = time.perf_counter()
+                await asyncio.sleep(seconds * 2 / 3)
+                end = time.perf_counter()
+                self._close()
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signals.SIGKILL)
         finally:
-            self._open = False
             with suppress(ProcessLookupError):
                 os.kill(victim, signals.SIGKILL)
-            await asyncio.wait([working], timeout=_DEADLINE)
             await self.stop()
         return strike_from(begin, struck, end, sorted(ends), next(failures))
 
@@ -213,35 +236,89 @@ class ThreadSubject(ABC):
         """Return a prefix of names no earlier workload used."""
         return f"{workload}/{next(self._calls)}"
 
-    async def _measure(
-        self, found: Crowd, works: Sequence[Callable[[Any], None]], seconds: float, cycles: Callable[[], int]
-    ) -> None:
-        """Let the workers run for a while, and note time, CPU and cycles."""
-        self._open = True
-        working = asyncio.create_task(self._in_threads(works))
-        await asyncio.sleep(0.3)  # until every thread has its connection
-        before, server, client = cycles(), cpu_seconds(self.pids), time.process_time()
-        begin = time.perf_counter()
-        await asyncio.sleep(seconds)
-        found.elapsed = time.perf_counter() - begin
-        found.cycles = cycles() - before
-        found.client_cpu = time.process_time() - client
-        found.server_cpu = cpu_seconds(self.pids) - server
+    def _close(self) -> None:
         self._open = False
-        await working
+
+    async def _measure(
+        self, found: Crowd, works: Sequence[Callable[[Any], None]], seconds: float, close: Callable[[], None]
+    ) -> None:
+        """Let the workers run for a while, and note time and CPU."""
+        async with self._threads(works) as go:
+            # read before they begin: among a hundred busy threads it takes a second, in which cycles would count
+            server, client, begin = cpu_seconds(self.pids), time.process_time(), time.perf_counter()
+            go.set()
+            await asyncio.sleep(seconds)
+            close()
+            found.elapsed = time.perf_counter() - begin
+            found.client_cpu = time.process_time() - client
+            found.server_cpu = cpu_seconds(self.pids) - server
 
     async def _in_threads(self, works: Sequence[Callable[[Any], None]]) -> None:
-        """Run each in a thread with a connection, which is kept for the next workload; raises what one of them did."""
+        async with self._threads(works) as go:
+            go.set()
+
+    @asynccontextmanager
+    async def _threads(self, works: Sequence[Callable[[Any], None]]) -> AsyncIterator[threading.Event]:
+        """Run each in a thread with a connection; once all have one the block is entered, and lets them go.
+
+        On exit they are waited for. Whatever goes wrong, here or in one of them, is raised, after their connections
+        were severed: a thread that waits for a lock must not outlive the workload.
+        """
+        loop, go, absent = asyncio.get_running_loop(), threading.Event(), count(len(works) - 1, -1)
+        ready, ended, at_work = loop.create_future(), threading.Event(), count(len(works) - 1, -1)
 
         def run(work: Callable[[Any], None]) -> None:
             try:
-                connection = self._idle.get_nowait()
-            except queue.Empty:
-                connection = self.connect()
-                self._connections.append(connection)
-            work(connection)
-            self._idle.put(connection)
+                connection = self._take()
+                if next(absent) == 0:
+                    loop.call_soon_threadsafe(ready.set_result, None)
+                go.wait(_DEADLINE)
+                work(connection)
+                if self._busy.pop(id(connection), None) is not None:  # not severed
+                    self._idle.put(connection)
+            finally:
+                if next(at_work) == 0:
+                    ended.set()
 
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(len(works)) as pool:
-            await asyncio.gather(*(loop.run_in_executor(pool, run, work) for work in works))
+        self._open = True
+        pool = ThreadPoolExecutor(len(works))
+        tasks = [asyncio.ensure_future(loop.run_in_executor(pool, run, work)) for work in works]
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                await asyncio.wait([ready, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            yield go
+            async with asyncio.timeout(_DEADLINE):
+                await asyncio.gather(*tasks)
+        except BaseException as error:  # noqa: BLE001  # it is raised again, or what caused it
+            self._open = False
+            go.set()
+            self._sever()
+            await asyncio.to_thread(ended.wait, _END)
+            raise _first_of(tasks, error) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _take(self) -> Any:
+        """Return a connection that an earlier workload has left, or a new one."""
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self.connect()
+            self._connections.append(connection)
+        self._busy[id(connection)] = connection.fileno()
+        return connection
+
+    def _sever(self) -> None:
+        """Shut down the connections of threads at work: whoever waits for an answer gets an error."""
+        busy, self._busy = self._busy, {}
+        for number in busy.values():
+            with suppress(OSError), socket.socket(fileno=os.dup(number)) as end:
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def _first_of(tasks: Sequence[asyncio.Future[None]], error: BaseException) -> BaseException:
+    """Return what is to be raised: the error itself, unless it only says that a thread did not come or go in time."""
+    if not isinstance(error, TimeoutError | queue.Empty):
+        return error
+    failed = (task.exception() for task in tasks if task.done() and not task.cancelled())
+    return next((one for one in failed if isinstance(one, Exception)), error)
