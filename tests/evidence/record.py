@@ -35,7 +35,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def sum(cls, part: str, records: Iterable[Self]) -> Self:
         """Add up the records of one part."""
         counts: Counter[str] = Counter()
-        total, violations, facts, passed = 0.0, [], {}, {}
+        total = 0.0
+        violations: list[str] = []
+        facts: dict[str, str] = {}
+        passed: dict[str, str] = {}
         for record in records:
             total += record.seconds
             counts.update(record.counts)
