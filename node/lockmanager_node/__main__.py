@@ -14,7 +14,8 @@ from .config import ConfigError, NodeConfig, load
 from .journal import DiskJournal
 from .store import JournalRefused
 from .waking import open_journal
-from .web.app import Server, create_context
+from .web.app import Server
+from .web.life import create_context
 
 log = logging.getLogger("lockmanager_node")
 

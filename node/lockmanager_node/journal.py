@@ -1,25 +1,23 @@
 """Where decisions wait until they are durable, before they are told to anybody.
 
 Once per event-loop tick the service writes what changed and asks to be called when all of it is synced. The journal on
-disk commits in a thread of its own: what is written while one commit runs shares the next. Whatever gives or extends
-waits for its commit; the end of a lease is in the same stream, in order, and nobody waits for it.
+disk hands one batch at a time to a `Committer`: what is written while one commit runs shares the next. Whatever gives
+or extends waits for its commit; the end of a lease is in the same stream, in order, and nobody waits for it. What must
+not come in: files and threads, which are the committer's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Final, Protocol
 
+from .committing import StoreThread
 from .records import Changes, Kept
-from .store import Batch, Store
+from .store import Batch
 
 log = logging.getLogger("lockmanager_node")
 
@@ -30,7 +28,7 @@ LINGER: Final = 0.005
 """Seconds for which the end of a lease, for which nobody waits, may wait for a commit that is wanted anyway."""
 
 CLOSE_DEADLINE: Final = 5.0
-"""Seconds the thread may take to end."""
+"""Seconds a close may wait for the last commit."""
 
 Then = Callable[[], None]
 
@@ -71,6 +69,41 @@ class MemoryJournal:
         then()
 
 
+class Committer(Protocol):
+    """Makes batches durable, one after the other. All calls come from the event loop and return at once."""
+
+    @property
+    def path(self) -> Path:
+        """Where the journal is."""
+        ...
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What the journal knew of the node when it was opened."""
+        ...
+
+    @property
+    def fence_floor(self) -> int:
+        """The largest fence in the journal when it was opened."""
+        ...
+
+    def take_kept(self) -> Kept:
+        """Return what was in the journal when it was opened, and keep it no longer."""
+        ...
+
+    def attach(self, loop: asyncio.AbstractEventLoop, committed: Then, failed: Callable[[str], None]) -> None:
+        """Say which event loop is called back: `committed` after each batch, `failed` once, and then nothing more."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """Begin to commit a batch; the one before was committed."""
+        ...
+
+    async def end(self, *, abruptly: bool) -> None:
+        """Close the journal; abruptly, as a crash would."""
+        ...
+
+
 @dataclass(slots=True)
 class _Commit:
     """One transaction, and who waits for it."""
@@ -80,46 +113,31 @@ class _Commit:
     urgent: bool = False
 
 
-class DiskJournal:
-    """The journal of one node on disk. `about` is what it knew of the node when it was opened.
+class GroupJournal:
+    """The journal of one node: what is written while one commit runs is the next commit.
 
     After a write or a sync has failed nobody who waits is called any more, and `on_failure` is, once.
     """
 
-    def __init__(self, directory: Path, about: Mapping[str, str]) -> None:
-        """Open it; blocks, and raises JournalRefused."""
-        self.statistics = Statistics()
+    def __init__(self, committer: Committer) -> None:
         self.on_failure: Callable[[str], None] = lambda _reason: None
+        self.path = committer.path
+        self.about: Mapping[str, str] = committer.about
+        self.take_kept: Callable[[], Kept] = committer.take_kept
+        self._committer = committer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next = _Commit()
         self._running: _Commit | None = None
-        self._fence_floor = 0
+        self._fence_floor = committer.fence_floor
         self._failed = False
-        self._abandoned = False
         self._watch: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._closing: asyncio.Event | None = None
-        self._orders: SimpleQueue[Batch | None] = SimpleQueue()
-        opened: Future[Store] = Future()
-        self._thread = threading.Thread(
-            target=self._work, args=(opened, directory, dict(about)), name="lockmanager journal", daemon=True
-        )
-        self._thread.start()
-        try:
-            store = opened.result()
-        except BaseException:
-            self._thread.join(CLOSE_DEADLINE)  # it is over: only its last step is left
-            raise
-        self.path = store.path
-        self.about: Mapping[str, str] = store.about
-        self.take_kept: Callable[[], Kept] = store.take_kept
-        self._fence_floor = store.fence_floor
-
-    # On the event loop
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Say which event loop writes and is called back."""
         self._loop = loop
+        self._committer.attach(loop, self._committed, self._fail)
 
     @property
     def busy(self) -> bool:
@@ -161,7 +179,7 @@ class DiskJournal:
     def _begin(self) -> None:
         if self._running is None and self._next.urgent and self._next.batch and not self._failed:
             self._running, self._next = self._next, _Commit()
-            self._orders.put(self._running.batch)
+            self._committer.commit(self._running.batch)
             if self._loop is not None:
                 self._watch = self._loop.call_later(COMMIT_DEADLINE, self._fail, self._too_slow)
 
@@ -200,59 +218,26 @@ class DiskJournal:
             except TimeoutError:
                 log.warning("journal_slow path=%s hint=%s", self.path, "its last commit did not end; left as it is")
                 break
-        await self._end()
+        await self._end(abruptly=False)
 
     async def abandon(self) -> None:
         """End as a crash would: what was not handed to the disk is lost."""
-        self._abandoned = self._failed = True
-        await self._end()
+        self._failed = True
+        await self._end(abruptly=True)
 
-    async def _end(self) -> None:
+    async def _end(self, *, abruptly: bool) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        self._orders.put(None)
         self._watch_no_more()
-        await asyncio.to_thread(self._thread.join, CLOSE_DEADLINE)
+        await self._committer.end(abruptly=abruptly)
         self._loop = None
 
-    # In the thread
 
-    def _work(self, opened: Future[Store], directory: Path, about: Mapping[str, str]) -> None:
-        try:
-            store = Store(directory, about)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the journal is opened
-            opened.set_exception(error)
-            return
-        opened.set_result(store)
-        try:
-            self._commit_all(store)
-        except Exception as error:  # noqa: BLE001 - a thread that ends unheard leaves everybody waiting for ever
-            reason = f"the journal {store.path} cannot be written: {error}"
-            store.abandon()
-            self._call(lambda: self._fail(reason))
+class DiskJournal(GroupJournal):
+    """The journal in a data directory, committed by a thread of its own."""
 
-    def _commit_all(self, store: Store) -> None:
-        while (batch := self._orders.get()) is not None and not self._abandoned:
-            store.commit(batch)
-            self.statistics.commits += 1
-            self.statistics.rows += len(batch.records)
-            self._call(self._committed)
-            store.tidy(idle=self._orders.empty())
-        if self._abandoned:
-            store.abandon()
-        else:
-            store.close()
-
-    def _call(self, then: Then) -> None:
-        loop = self._loop
-        if loop is not None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(then)
-
-
-@dataclass(slots=True)
-class Statistics:
-    """How many transactions were committed since the journal was opened, and how many rows they held in all."""
-
-    commits: int = 0
-    rows: int = 0
+    def __init__(self, directory: Path, about: Mapping[str, str]) -> None:
+        """Open it, or make one that says `about`; blocks, and raises JournalRefused."""
+        thread = StoreThread(directory, about)
+        super().__init__(thread)
+        self.statistics = thread.statistics

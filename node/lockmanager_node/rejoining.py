@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Self
 
 import aiohttp
@@ -35,7 +36,26 @@ _UNNOTICED: Final = 1.0
 _REMINDER: Final = 30.0
 """Seconds between two lines in the log that say why the node is still silent."""
 
+Ask = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
+"""Asks (URL, query) and returns status and body; raises OSError, aiohttp.ClientError or TimeoutError."""
+
+Asking = Callable[[Mapping[str, str]], AbstractAsyncContextManager[Ask]]
+"""Gives the way to ask under these headers, for as long as it is open: a seam for tests."""
+
 _report = msgspec.json.Decoder(Report)
+
+
+@asynccontextmanager
+async def http_asking(headers: Mapping[str, str]) -> AsyncIterator[Ask]:
+    """Ask over HTTP."""
+    timeout = aiohttp.ClientTimeout(total=ASK_DEADLINE)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
+
+        async def ask(url: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+            async with http.get(url, params=query, allow_redirects=False) as response:
+                return response.status, await response.read()
+
+        yield ask
 
 
 class Rejoiner:
@@ -51,7 +71,9 @@ class Rejoiner:
         urls: Mapping[str, str],
         fingerprint: str,
         key: str | None,
+        asking: Asking = http_asking,
     ) -> None:
+        self._asking = asking
         self._rejoin = rejoin
         self._clock = clock
         self._urls = urls
@@ -64,13 +86,29 @@ class Rejoiner:
 
     @classmethod
     def of(
-        cls, cluster: Cluster, node: str, incarnation: int, clock: Clock, *, key: str | None, new_cluster: bool = False
+        cls,
+        cluster: Cluster,
+        node: str,
+        incarnation: int,
+        clock: Clock,
+        *,
+        key: str | None,
+        new_cluster: bool = False,
+        asking: Asking = http_asking,
     ) -> Self:
         """Return the questions of one node of a cluster, which begins its silence now."""
         urls = {peer: cluster.url(peer, "internal") for peer in cluster.node_ids if peer != node}
         rejoin = Rejoin(urls, answers_needed(cluster), clock.now(), SILENCE, new_cluster)
-        fingerprint = cluster.fingerprint
-        return cls(rejoin, clock, node=node, incarnation=incarnation, urls=urls, fingerprint=fingerprint, key=key)
+        return cls(
+            rejoin,
+            clock,
+            node=node,
+            incarnation=incarnation,
+            urls=urls,
+            fingerprint=cluster.fingerprint,
+            key=key,
+            asking=asking,
+        )
 
     def on_asked(self, node: str) -> None:
         """Take note that a peer asked this node; what was waited for may be complete now."""
@@ -88,10 +126,9 @@ class Rejoiner:
     async def run(self) -> Verdict:
         """Ask round after round until there is a verdict."""
         pause, remind_at = FIRST_PAUSE, self._seconds() + _UNNOTICED
-        timeout = aiohttp.ClientTimeout(total=ASK_DEADLINE)
-        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as http:
+        async with self._asking(self._headers) as ask:
             while (verdict := self.verdict()) is None:
-                await asyncio.gather(*(self._ask(http, peer) for peer in self._rejoin.to_ask()))
+                await asyncio.gather(*(self._ask(ask, peer) for peer in self._rejoin.to_ask()))
                 if self.verdict() is None:
                     remind_at = self._remind(remind_at)
                     await self._rest(pause)
@@ -125,11 +162,11 @@ class Rejoiner:
         except TimeoutError:
             return
 
-    async def _ask(self, http: aiohttp.ClientSession, peer: str) -> None:
+    async def _ask(self, ask: Ask, peer: str) -> None:
         asked_at = self._clock.now()
         try:
             since = self._rejoin.known_upto(peer) if asked_at >= self._rejoin.silence_ends else _NO_LEASES
-            report, read_at = await self._read(http, peer, since)
+            report, read_at = await self._read(ask, peer, since)
         except TimeoutError:
             self._rejoin.on_no_report(peer, f"no answer within {ASK_DEADLINE:g} s")
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -141,14 +178,14 @@ class Rejoiner:
         else:
             self._rejoin.on_report(report, asked_at, self._clock.now(), since=since, read_at=read_at)
 
-    async def _read(self, http: aiohttp.ClientSession, peer: str, after: int) -> tuple[Report, int]:
+    async def _read(self, ask: Ask, peer: str, after: int) -> tuple[Report, int]:
         """Read all pages of a peer's report, from the one after `after`; returns also when the last was asked for."""
         read_at = self._clock.now()
-        first = page = await self._page(http, peer, after=after)
+        first = page = await self._page(ask, peer, after=after)
         leases = list(page.leases)
         while page.after is not None:
             read_at = self._clock.now()
-            page = await self._page(http, peer, after=page.after)
+            page = await self._page(ask, peer, after=page.after)
             if page.incarnation != first.incarnation:
                 raise _Unusable("it was restarted while it told its leases")
             leases += page.leases
@@ -156,12 +193,11 @@ class Rejoiner:
         whole = msgspec.structs.replace(page, never=first.never, recovering=recovering, leases=leases, after=None)
         return whole, read_at
 
-    async def _page(self, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
+    async def _page(self, ask: Ask, peer: str, after: int) -> Report:
         query = self._question | {"after": str(after)}
-        async with http.get(f"{self._urls[peer]}/v1/recovery", params=query, allow_redirects=False) as response:
-            body = await response.read()
-        if response.status != 200:
-            raise _Unusable(f"it answers {response.status}")
+        status, body = await ask(f"{self._urls[peer]}/v1/recovery", query)
+        if status != 200:
+            raise _Unusable(f"it answers {status}")
         report = _report.decode(body)
         if report.node != peer:
             raise _Unusable(f"the node at its address says it is {report.node[:64]!r}")

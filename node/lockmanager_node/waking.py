@@ -7,9 +7,8 @@ from typing import Final
 
 from lockmanager.topology import Cluster
 
-from .boot import boot_id
 from .config import NodeConfig
-from .journal import DiskJournal
+from .journal import DiskJournal, GroupJournal
 from .recovery import Past
 from .table import Table
 
@@ -43,13 +42,15 @@ def owner(cluster: Cluster, node_id: str) -> dict[str, str]:
     return {"node": node_id, "cluster": cluster.fingerprint}
 
 
-def take_up(journal: DiskJournal, table: Table, past: Past, now: int) -> bool:
-    """Restore what the journal knew; returns whether the node was ever allowed to grant."""
+def take_up(journal: GroupJournal, table: Table, past: Past, now: int, *, boot: str) -> bool:
+    """Restore what the journal knew; returns whether the node was ever allowed to grant.
+
+    `boot` is this boot of the machine; an empty one is the same as no other.
+    """
     for key, value in journal.about.items():
         if key.startswith(PAST_KEY):
             past.note(key.removeprefix(PAST_KEY), int(value))
-    this_boot = boot_id()
-    same_boot = bool(this_boot) and journal.about.get(BOOT_KEY) == this_boot
+    same_boot = bool(boot) and journal.about.get(BOOT_KEY) == boot
     kept = journal.take_kept()
     if SERVED_KEY not in journal.about:
         table.begin_anew(kept)
@@ -59,7 +60,7 @@ def take_up(journal: DiskJournal, table: Table, past: Past, now: int) -> bool:
     return True
 
 
-def asks_as(journal: DiskJournal | None, incarnation: int) -> int:
+def asks_as(journal: GroupJournal | None, incarnation: int) -> int:
     """Return under which incarnation a node asks its peers that was never allowed to grant.
 
     Its starts so far were one first start, interrupted: nothing was granted in between. Whoever loses the disk loses

@@ -9,7 +9,8 @@ import pytest
 
 from lockmanager import ConfigurationError, Coordinator
 from lockmanager.topology import Cluster, NodeAddress
-from lockmanager_node.web.app import Server, create_context
+from lockmanager_node.web.app import Server
+from lockmanager_node.web.life import create_context
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -16,7 +15,7 @@ from lockmanager.topology import NodeAddress
 from lockmanager.wire import Acquire, Mode, Raise, Release, Space, Token
 from lockmanager_node import rejoining
 from lockmanager_node.recovery import Report
-from lockmanager_node.rejoining import Rejoiner
+from lockmanager_node.rejoining import Ask, Rejoiner
 from lockmanager_node.web import recovery as recovery_room
 from tests.support.clusters import cluster_of
 from tests.support.node_group import Group, group
@@ -176,8 +175,8 @@ async def test_pages_of_two_lives_of_a_peer_are_never_put_together(
     nodes.members["node2"].hold(Space.QUORUM, OTHER, "U" * 32, ttl=600)
     original, lives = Rejoiner._page, iter(range(1_000))
 
-    async def another_life_each_time(rejoiner: Rejoiner, http: aiohttp.ClientSession, peer: str, after: int) -> Report:
-        return msgspec.structs.replace(await original(rejoiner, http, peer, after), incarnation=next(lives))
+    async def another_life_each_time(rejoiner: Rejoiner, ask: Ask, peer: str, after: int) -> Report:
+        return msgspec.structs.replace(await original(rejoiner, ask, peer, after), incarnation=next(lives))
 
     monkeypatch.setattr(Rejoiner, "_page", another_life_each_time)
     nodes.end_of_silence()

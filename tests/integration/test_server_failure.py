@@ -15,7 +15,8 @@ from lockmanager_node.journal import DiskJournal
 from lockmanager_node.rejoining import Rejoiner
 from lockmanager_node.store import Store
 from lockmanager_node.waking import owner
-from lockmanager_node.web.app import Server, create_context
+from lockmanager_node.web.app import Server
+from lockmanager_node.web.life import create_context
 from tests.support.node_server import DEADLINE, NODE_ID, FakeClock, cluster
 
 TWO = Cluster(

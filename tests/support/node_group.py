@@ -23,7 +23,8 @@ from lockmanager_node import rejoining
 from lockmanager_node.journal import DiskJournal
 from lockmanager_node.recovery import SILENCE, Report
 from lockmanager_node.waking import owner
-from lockmanager_node.web.app import Server, create_context
+from lockmanager_node.web.app import Server
+from lockmanager_node.web.life import create_context
 from tests.support.node_server import FakeClock, Node, Reply
 
 PAUSE = 0.01

@@ -21,7 +21,8 @@ from lockmanager.topology import ApiKey, Classic, Cluster, Limits, NodeAddress
 from lockmanager.wire import Acquire, Mode, Space, Token
 from lockmanager_node.service import Service
 from lockmanager_node.table import Table
-from lockmanager_node.web.app import Server, create_context
+from lockmanager_node.web.app import Server
+from lockmanager_node.web.life import create_context
 
 NODE_ID: Final = "node1"
 DEADLINE: Final = 10.0

@@ -33,7 +33,7 @@ async def test_a_node_that_died_between_what_it_adopted_and_its_mark_begins_anew
     journal.attach(asyncio.get_running_loop())
     desk = Desk()
     desk.table = Table(INCARNATION + 1, journaled=True)
-    has_past = take_up(journal, desk.table, Past(), desk.now)
+    has_past = take_up(journal, desk.table, Past(), desk.now, boot="this boot")
     await journal.close()
     assert not has_past
     desk.table.silent = True

@@ -75,7 +75,7 @@ async def test_a_node_that_never_came_to_serve_takes_over_nothing_and_clears_its
     await _commit(tmp_path, first.take_changes())
     journal = DiskJournal(tmp_path, OWNER)
     table = Table(INCARNATION + 1, journaled=True)
-    assert not take_up(journal, table, Past(), NOW)
+    assert not take_up(journal, table, Past(), NOW, boot="this boot")
     assert (table.lease_count, table.largest_fence) == (0, WALL + 5)
     table.serve([told_of("cid")], WALL, NOW)
     await journal.abandon()

@@ -131,7 +131,8 @@ class _Life:
     async def _serve(self) -> None:
         from lockmanager_node.journal import DiskJournal
         from lockmanager_node.waking import owner
-        from lockmanager_node.web.app import Server, create_context
+        from lockmanager_node.web.app import Server
+        from lockmanager_node.web.life import create_context
 
         address = urlsplit(self._cluster.url(self._node, "internal"))
         listener = socket.create_server((address.hostname or "", address.port or 0), backlog=1024)

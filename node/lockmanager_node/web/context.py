@@ -10,7 +10,7 @@ from lockmanager.topology import Cluster
 from lockmanager.wire import Token
 
 from ..access import Access
-from ..journal import DiskJournal, MemoryJournal
+from ..journal import GroupJournal, MemoryJournal
 from ..recovery import Past
 from ..rejoining import Rejoiner
 from ..service import Service
@@ -27,6 +27,7 @@ class NodeContext:
     clock: Clock
     new_token: Callable[[], Token]
     incarnation: int
-    journal: DiskJournal | MemoryJournal
+    journal: GroupJournal | MemoryJournal
     past: Past
     rejoiner: Rejoiner | None
+    boot: str

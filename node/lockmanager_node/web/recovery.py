@@ -30,59 +30,63 @@ PAGE: Final = 5_000
 
 def routes(context: NodeContext) -> list[web.RouteDef]:
     """Return the route nodes ask each other on."""
-    room = _Recovery(context)
-    return [web.get(RECOVERY_PATH, room.tell, allow_head=False)]
 
-
-class _Recovery:
-    def __init__(self, context: NodeContext) -> None:
-        self._context = context
-        self._service = context.service
-
-    async def tell(self, request: web.Request) -> web.Response:
+    async def tell(request: web.Request) -> web.Response:
         query = targets.strict_query(request, "node", "incarnation", "after")
         after = targets.whole(query.get("after", "0"), "after")
-        node, incarnation = self._asker(query)
-        if node:
-            await self._remember(node, incarnation)
-        self._service.expire()
-        report = self._report(node, incarnation, after)
+        node, incarnation = _asker(context, query)
+        report = await report_to(context, node, incarnation, after)
         return web.Response(body=msgspec.json.encode(report), content_type="application/json")
 
-    def _asker(self, query: dict[str, str]) -> tuple[str, int]:
-        if "node" not in query and "incarnation" not in query:
-            return "", 0
-        node, known = query.get("node", ""), self._context.cluster.node_ids
-        if node not in known or node == self._context.node_id:
-            peers = ", ".join(one for one in known if one != self._context.node_id) or "none"
-            raise bad_field("node", f"node is the id of a peer ({peers}); {node[:64]!r} is not")
-        return node, targets.whole(query.get("incarnation", ""), "incarnation")
+    return [web.get(RECOVERY_PATH, tell, allow_head=False)]
 
-    async def _remember(self, node: str, incarnation: int) -> None:
-        past, rejoiner = self._context.past, self._context.rejoiner
-        if past.is_unknown(node):
-            past.note(node, incarnation)
-            self._context.journal.note(PAST_KEY + node, str(incarnation))
-        if not await self._service.durable():
-            raise checks.stopping("the journal of this node failed or does not keep up")
-        if rejoiner is not None:
-            rejoiner.on_asked(node)
 
-    def _report(self, node: str, incarnation: int, after: int) -> Report:
-        table, cluster = self._service.table, self._context.cluster
-        leases = (lease for lease in table.leases_after(after) if _concerns(cluster, lease, node))
-        page = list(islice(leases, PAGE + 1))
-        return Report(
-            node=self._context.node_id,
-            incarnation=self._context.incarnation,
-            fingerprint=cluster.fingerprint,
-            recovering=self._service.readiness.state is State.RECOVERING,
-            never=table.largest_fence == 0 and not self._context.past.knows_earlier(node, incarnation),
-            fence=table.largest_fence,
-            leases=[adoption(lease) for lease in page[:PAGE]],
-            upto=page[PAGE - 1].number if len(page) > PAGE else table.last_number,
-            after=page[PAGE - 1].number if len(page) > PAGE else None,
-        )
+def _asker(context: NodeContext, query: dict[str, str]) -> tuple[str, int]:
+    if "node" not in query and "incarnation" not in query:
+        return "", 0
+    node, known = query.get("node", ""), context.cluster.node_ids
+    if node not in known or node == context.node_id:
+        peers = ", ".join(one for one in known if one != context.node_id) or "none"
+        raise bad_field("node", f"node is the id of a peer ({peers}); {node[:64]!r} is not")
+    return node, targets.whole(query.get("incarnation", ""), "incarnation")
+
+
+async def report_to(context: NodeContext, node: str, incarnation: int, after: int) -> Report:
+    """Tell a peer (or nobody in particular, for an empty `node`) what is held here after lease number `after`.
+
+    Raises the problem 503 when the journal does not keep up.
+    """
+    if node:
+        await _remember(context, node, incarnation)
+    context.service.expire()
+    return _report(context, node, incarnation, after)
+
+
+async def _remember(context: NodeContext, node: str, incarnation: int) -> None:
+    if context.past.is_unknown(node):
+        context.past.note(node, incarnation)
+        context.journal.note(PAST_KEY + node, str(incarnation))
+    if not await context.service.durable():
+        raise checks.stopping("the journal of this node failed or does not keep up")
+    if context.rejoiner is not None:
+        context.rejoiner.on_asked(node)
+
+
+def _report(context: NodeContext, node: str, incarnation: int, after: int) -> Report:
+    table, cluster = context.service.table, context.cluster
+    leases = (lease for lease in table.leases_after(after) if _concerns(cluster, lease, node))
+    page = list(islice(leases, PAGE + 1))
+    return Report(
+        node=context.node_id,
+        incarnation=context.incarnation,
+        fingerprint=cluster.fingerprint,
+        recovering=context.service.readiness.state is State.RECOVERING,
+        never=table.largest_fence == 0 and not context.past.knows_earlier(node, incarnation),
+        fence=table.largest_fence,
+        leases=[adoption(lease) for lease in page[:PAGE]],
+        upto=page[PAGE - 1].number if len(page) > PAGE else table.last_number,
+        after=page[PAGE - 1].number if len(page) > PAGE else None,
+    )
 
 
 def _concerns(cluster: Cluster, lease: Lease, node: str) -> bool:

@@ -15,21 +15,17 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from lockmanager.framing import PING, framed
 from lockmanager.wire import (
     FRAME_LIMIT,
-    PROTOCOL,
     SEND_BUFFER_LIMIT,
-    DownFrame,
-    Hello,
     MalformedFrame,
     Refusal,
     UpFrame,
     Welcome,
     decode_up,
-    encode,
 )
 
-from ..limits import check_label, check_token
-from ..sessions import Peer, Session, SessionTaken
+from ..sessions import Session
 from .context import NodeContext
+from .greeting import Refused, admit, answer
 
 log = logging.getLogger("lockmanager_node")
 
@@ -42,15 +38,6 @@ PING_INTERVAL: Final = 15.0
 
 
 _PINGS: Final = (WSMsgType.PING, WSMsgType.PONG)
-
-
-class _Refused(Exception):
-    """The hello is not accepted."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
 
 
 def routes(context: NodeContext) -> list[web.RouteDef]:
@@ -106,39 +93,12 @@ class _Connection:
             return None if frame is None else self._admit(frame)
         except TimeoutError:
             self._refuse("protocol", f"no hello within {HELLO_DEADLINE:g} s")
-        except _Refused as refused:
+        except Refused as refused:
             self._refuse(refused.code, refused.detail)
         return None
 
     def _admit(self, frame: UpFrame) -> Session:
-        hello = self._checked_hello(frame)
-        peer = Peer(hello.session_id, hello.label, self._key_id, self._send, self._close)
-        try:
-            session = self._context.service.connect(peer, frame.sent)
-        except SessionTaken:
-            raise _Refused("access", "this session id belongs to another key") from None
-        state = self._context.service.readiness.state
-        self._reply(frame.sent, Welcome(self._context.node_id, self._context.incarnation, state))
-        if len(frame.messages) > 1:
-            session.receive(UpFrame(frame.sent, frame.messages[1:]))
-        return session
-
-    def _checked_hello(self, frame: UpFrame) -> Hello:
-        if not frame.messages or not isinstance(frame.messages[0], Hello):
-            raise _Refused("protocol", "the first message of a session must be hello")
-        hello, mine = frame.messages[0], self._context.cluster.fingerprint
-        if hello.protocol != PROTOCOL:
-            raise _Refused("protocol", f"this node speaks protocol {PROTOCOL}, the client {hello.protocol}")
-        if hello.fingerprint != mine:
-            raise _Refused(
-                "cluster",
-                f"this node's cluster has fingerprint {mine[:12]}, the client's {hello.fingerprint[:12]!r}: "
-                "give both the same node ids, replicas and epoch",
-            )
-        excess = check_token(hello.session_id) or check_label(hello.label, self._context.service.table.limits)
-        if excess is not None:
-            raise _Refused("protocol", f"hello: {excess.detail}")
-        return hello
+        return admit(self._context, frame, key_id=self._key_id, send=self._send, close=self._close)
 
     async def _read(self, session: Session) -> None:
         """Hand over frame after frame until either side ends the session.
@@ -189,7 +149,7 @@ class _Connection:
         self._close(detail)
 
     def _reply(self, echo: int, message: Welcome | Refusal) -> None:
-        self._send(encode(DownFrame(echo, self._context.service.table.largest_ticket, [message])))
+        self._send(answer(self._context, echo, message))
 
     def _send(self, data: bytes) -> None:
         transport = self._request.transport
