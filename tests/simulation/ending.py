@@ -1,0 +1,136 @@
+"""The end of a run: a majority is healed and no more, everybody must get every lock, and nothing may be left behind."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from tests.simulation.clockwork import MICROSECONDS
+
+if TYPE_CHECKING:
+    from tests.simulation.client import SimClient
+    from tests.simulation.node import SimNode
+    from tests.simulation.world import World
+
+_SILENCE: Final = 30 * MICROSECONDS
+_IDLE: Final = 65 * MICROSECONDS
+"""A name that nobody used for a minute is forgotten."""
+
+
+class Ending:
+    """Heals, demands, and looks at what is left. `given_up` and `forgetful` are nodes not to be relied on."""
+
+    def __init__(self, world: World, given_up: set[str], forgetful: set[str]) -> None:
+        self._world = world
+        self._left_out = self._draw_left_out(given_up, forgetful)
+        self._missing: set[tuple[str, str]] = set()
+
+    def _draw_left_out(self, given_up: set[str], forgetful: set[str]) -> set[str]:
+        """Return which nodes stay away: as many as may, or only those that must."""
+        world = self._world
+        left_out = set(given_up)
+        if world.faultless:
+            return left_out
+        if world.chance.random() < 0.5:
+            silent = [node for node in sorted(forgetful) if not world.nodes[node].grants]
+            others = [node for node in world.nodes if node not in silent]
+            world.chance.shuffle(others)
+            for node in [*silent, *others]:
+                if len(left_out) < world.may_fail:
+                    left_out.add(node)
+        return left_out
+
+    def run(self) -> None:
+        """Run to the end."""
+        world = self._world
+        self._heal()
+        names = [(client, name) for client in world.clients for name in world.habits.names]
+        self._missing = {(client.name, name) for client, name in names}
+        world.scheduler.after(MICROSECONDS, partial(self._demand, names))
+        limit = max(world.now, self._all_run_at()) + self._patience()
+        world.scheduler.run(limit, done=lambda: not self._missing and not self._busy())
+        late = [*map(str, sorted(self._missing)), *(client.name for client in self._busy())]
+        world.findings.check(
+            "progress after healing", not late, "nothing for", late, "with", sorted(self._left_out), "left out"
+        )
+        idle = _SILENCE + _IDLE + 2 * world.longest_ttl
+        world.scheduler.run(max(world.now, self._all_run_at()) + idle * self._slowness)
+        for client in world.clients:
+            self._look_for_leaks(client)
+        for node in world.nodes.values():
+            if node.name not in self._left_out:
+                self._look_at_baseline(node)
+
+    def _all_run_at(self) -> int:
+        """Return when the last of the processes that stand still goes on."""
+        return max(process.paused_until for process in self._world.processes())
+
+    def _patience(self) -> int:
+        """Return how long everybody may wait: leases of the dead end, silences end, and the line is served."""
+        world = self._world
+        workers = 4 * len(world.clients)
+        rejoins = 3 * _SILENCE + 60 * MICROSECONDS
+        return self._slowness * (rejoins + 6 * world.longest_ttl + workers * (5 * MICROSECONDS + world.ttl))
+
+    @property
+    def _slowness(self) -> int:
+        """How much longer everything may take when clocks run slower than they may."""
+        return 1 if self._world.trusted else 3
+
+    def _busy(self) -> list[SimClient]:
+        return [client for client in self._world.clients if client.operations or self._runs(client)]
+
+    @staticmethod
+    def _runs(client: SimClient) -> bool:
+        return client.engine is not None and bool(client.engine._alive)
+
+    # Healing
+
+    def _heal(self) -> None:
+        world = self._world
+        world.pause_when_held.clear()
+        world.cancel_in_turns.clear()
+        well = [name for name in world.nodes if name not in self._left_out]
+        places = [*well, *(client.name for client in world.clients)]
+        for source in places:
+            for target in places:
+                world.network.way(source, target).spike = 0
+                world.network.open(source, target)
+        for name in self._left_out:
+            for place in [*world.nodes, *(client.name for client in world.clients)]:
+                world.network.block(name, place)
+                world.network.block(place, name)
+        for name in well:
+            node = world.nodes[name]
+            if node.disk is not None:
+                node.disk.slow, node.disk.fails = 2_000, False
+            world.restart(node)
+        world.end_of_time = world.now
+        for client in world.clients:
+            client.works = False
+
+    def _demand(self, names: list[tuple[SimClient, str]]) -> None:
+        for client, name in names:
+            client.demand(name, partial(self._missing.discard, (client.name, name)))
+
+    # What is left
+
+    def _look_for_leaks(self, client: SimClient) -> None:
+        findings, engine = self._world.findings, client.engine
+        if engine is None:
+            findings.break_("no leak", client.name, "has no coordinator")
+            return
+        left = [*engine._alive, *engine._runs, *engine.confirmations._waiting]
+        findings.check("no leak", not left and not len(engine.renewals), client.name, "keeps", left)
+        for node, channel in engine._channels.items():
+            if node not in self._left_out:
+                findings.check("no leak", len(channel._releases) == 0, client.name, "still releases at", node)
+        expected = 1 + client.workers + len(engine._channels)
+        findings.check("no leak", client.tasks() <= expected, client.name, "has", client.tasks(), "tasks")
+
+    def _look_at_baseline(self, node: SimNode) -> None:
+        table, findings = node.table, self._world.findings
+        findings.check("memory back to baseline", node.grants, node.name, "does not serve")
+        left = (table.lease_count, table.waiter_count, len(table.locks))
+        findings.check("memory back to baseline", left == (0, 0, 0), node.name, "keeps leases, waiters, locks:", left)
+        findings.check("memory back to baseline", table.next_deadline() is None, node.name, "has a deadline left")

@@ -1,0 +1,68 @@
+"""The simulation itself: one seed gives one run, faults fire, and nothing that must hold is broken."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.evidence import Tally, run_seeds
+from tests.simulation.findings import INVARIANTS
+from tests.simulation.world import World
+
+SEEDS = int(os.environ.get("LOCKMANAGER_SIMULATION_SEEDS", "500"))
+FIRST = int(os.environ.get("LOCKMANAGER_SIMULATION_FIRST_SEED", "0"))
+_ROOT = Path(__file__).parents[2]
+_DIGEST = "import sys; from tests.simulation.world import digest; print(digest(int(sys.argv[1])))"
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    return run_seeds(range(FIRST, FIRST + SEEDS))
+
+
+@pytest.mark.timeout(60 + SEEDS)
+def test_no_seed_finds_what_must_not_happen(tally: Tally) -> None:
+    assert tally.violations == []
+    assert tally.seeds == SEEDS
+
+
+@pytest.mark.timeout(60 + SEEDS)
+@pytest.mark.skipif(SEEDS < 500, reason="so few seeds need not fire every fault")
+def test_every_kind_of_fault_strikes_and_every_invariant_is_looked_at(tally: Tally) -> None:
+    never = [kind for kind, times in tally.faults.items() if not times]
+    assert not never, f"never happened: {never}"
+    assert len(tally.faults) >= 40
+    assert not [invariant for invariant in INVARIANTS if not tally.checks[invariant]]
+    assert tally.seen["grants"] >= 20_000
+
+
+def test_a_seed_gives_the_same_run_to_the_last_byte() -> None:
+    for seed in (3, 4, 5):
+        runs = [World(seed), World(seed)]
+        findings = [world.run() for world in runs]
+        assert runs[0].digest.hexdigest() == runs[1].digest.hexdigest()
+        assert findings[0].seen == findings[1].seen
+        assert findings[0].checks == findings[1].checks
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "4242"])
+def test_a_seed_gives_the_same_run_under_another_hash_seed(hash_seed: str) -> None:
+    world = World(7)
+    world.run()
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(_ROOT)}
+    command = [sys.executable, "-c", _DIGEST, "7"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.strip() == world.digest.hexdigest()
+
+
+def test_other_seeds_give_other_runs() -> None:
+    digests = set()
+    for seed in range(4):
+        world = World(seed)
+        world.run()
+        digests.add(world.digest.hexdigest())
+    assert len(digests) == 4

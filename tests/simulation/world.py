@@ -1,0 +1,371 @@
+"""One simulated run: nodes, clients, a network, and the faults a seed draws; then a majority is healed.
+
+One seed gives one run, to the last byte of the last frame.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import blake2b
+from random import Random
+from typing import Final
+
+from lockmanager.topology import Cluster, NodeAddress
+from tests.simulation import client_faults, network_faults, node_faults
+from tests.simulation.client import Habits, SimClient
+from tests.simulation.clockwork import FASTEST, MICROSECONDS, NEVER, SLOWEST, Process, Scheduler, SimClock, Stuck
+from tests.simulation.ending import Ending
+from tests.simulation.findings import Broken, Findings
+from tests.simulation.holders import Followed, Holders
+from tests.simulation.kinds import KINDS
+from tests.simulation.network import Network
+from tests.simulation.node import SimNode
+from tests.simulation.node_rules import NodeRules
+from tests.simulation.resource import Resource
+
+FROM_THE_START: Final = (
+    "clock as fast as allowed",
+    "clock as slow as allowed",
+    "clock rate beyond the limit",
+    "ticket skew",
+)
+"""Kinds of faults that a run begins with, beside those that happen at an instant."""
+
+_DEFINE_KINDS: Final = (network_faults, node_faults, client_faults)
+_START_LIMIT: Final = 10 * MICROSECONDS
+_DAY: Final = 24 * 3600 * MICROSECONDS
+_SIZES: Final = ((1, 1), (2, 2), (3, 3), (3, 3), (3, 3), (3, 3), (4, 4), (5, 5), (5, 3), (7, 7), (7, 5))
+"""How many nodes, and how many of them decide about a lock."""
+
+
+class World:
+    """Everything of one run. `kinds` restricts the faults it may draw; `faultless` draws none."""
+
+    def __init__(self, seed: int, *, faultless: bool = False, kinds: tuple[str, ...] | None = None) -> None:
+        self.seed = seed
+        self.chance = chance = Random(f"world {seed}")
+        self.findings = Findings()
+        self.scheduler = Scheduler()
+        self.network = Network(self.scheduler, Random(f"network {seed}"), self._trace)
+        self.digest = blake2b(digest_size=16)
+        self.end_of_time = NEVER
+        self.pause_when_held: dict[str, int] = {}
+        self.cancel_in_turns: dict[str, int] = {}
+        self._troubles: dict[tuple[str, str], int] = {}
+        self._lost_memory: set[str] = set()
+        self._given_up: set[str] = set()
+        self.faultless = faultless or (kinds is None and chance.random() < 0.1)
+        self.kinds = self._draw_kinds(kinds)
+        self.trusted = self.faultless or chance.random() >= 0.06
+        self.habits = Habits(chance)
+        self.ttl = int(self.habits.ttls[0] * MICROSECONDS)
+        self.longest_ttl = int(max(self.habits.ttls) * MICROSECONDS)
+        count, replicas = chance.choice(_SIZES)
+        addresses = tuple(NodeAddress(id=f"node{n}", url=f"http://node{n}:8000") for n in range(1, count + 1))
+        self.cluster = Cluster(name="simulated", nodes=addresses, replicas=replicas)
+        self.majority = self.cluster.majority
+        self.may_fail = (replicas - 1) // 2
+        journals = chance.random() < 0.8
+        self.rules = NodeRules(self.findings)
+        self.nodes = {
+            node: SimNode(
+                node,
+                self.cluster,
+                self.scheduler,
+                self.network,
+                self._clock(),
+                chance=Random(f"{node} {seed}"),
+                journal=journals,
+                watch=self,
+            )
+            for node in self.cluster.node_ids
+        }
+        for node in self.nodes.values():
+            node.peers = self.nodes
+        self.resource = Resource()
+        self.holders = Holders(
+            self.findings,
+            self.rules,
+            self.nodes,
+            lambda: self.scheduler.now,
+            trusted=self.trusted,
+            faultless=self.faultless,
+            is_healthy=self._is_healthy,
+        )
+        self.clients = [self._client(number) for number in range(1, chance.choice([1, 2, 2, 3, 4]) + 1)]
+        self._interval = chance.choice([100_000, 300_000, MICROSECONDS])
+        self._faults_end = 0
+
+    # Drawing
+
+    def _draw_kinds(self, kinds: tuple[str, ...] | None) -> tuple[str, ...]:
+        if self.faultless:
+            return ()
+        names = sorted(KINDS)
+        if kinds is not None:
+            return kinds
+        return tuple(self.chance.sample(names, self.chance.choice([1, 2, 4, 8, len(names)])))
+
+    def _clock(self) -> SimClock:
+        chance = self.chance
+        base = chance.randrange(10**11)
+        if self.faultless:
+            return SimClock(self.scheduler, base=base)
+        rate = chance.choice([1.0, 1.0, SLOWEST, FASTEST, chance.uniform(SLOWEST, FASTEST)])
+        if not self.trusted and chance.random() < 0.5:
+            rate = chance.choice([0.5, 0.9, 1.1, 2.0])
+            self.findings.faults["clock rate beyond the limit"] += 1
+        elif rate == FASTEST:
+            self.findings.faults["clock as fast as allowed"] += 1
+        elif rate == SLOWEST:
+            self.findings.faults["clock as slow as allowed"] += 1
+        ahead = 0
+        if chance.random() < 0.2:
+            ahead = chance.choice([-1, 1]) * chance.choice([50_000, 5 * MICROSECONDS, _DAY // 3])
+            self.findings.faults["ticket skew"] += 1
+        return SimClock(self.scheduler, base=base, rate=rate, wall_ahead=ahead)
+
+    def _client(self, number: int) -> SimClient:
+        return SimClient(
+            f"client{number}",
+            self.cluster,
+            self.scheduler,
+            self.network,
+            self._clock(),
+            chance=Random(f"client {number} {self.seed}"),
+            habits=self.habits,
+            nodes=self.nodes,
+            resource=self.resource,
+            watch=self,
+            workers=self.chance.choice([1, 1, 2, 3]),
+        )
+
+    # What faults ask
+
+    @property
+    def now(self) -> int:
+        """The true time in microseconds."""
+        return self.scheduler.now
+
+    def duration(self) -> int:
+        """Draw how long a fault lasts, up to three ttl."""
+        ttl = self.chance.choice([self.ttl, self.ttl, self.longest_ttl])
+        return self.chance.choice([10_000, ttl // 10, ttl // 3, ttl, self.chance.randrange(3 * ttl), 3 * ttl])
+
+    def processes(self) -> list[Process]:
+        """Return the processes of all clients and nodes that were ever started."""
+        everybody: list[SimClient | SimNode] = [*self.clients, *self.nodes.values()]
+        return [one.process for one in everybody if hasattr(one, "process")]
+
+    def clocks(self) -> list[SimClock]:
+        """Return the clocks of all machines."""
+        return [*(client.clock for client in self.clients), *(node.clock for node in self.nodes.values())]
+
+    def some_client(self) -> SimClient:
+        return self.chance.choice(self.clients)
+
+    def some_node(self) -> SimNode:
+        return self.chance.choice(list(self.nodes.values()))
+
+    def some_live_node(self, *, journal: bool | None = None) -> SimNode | None:
+        """Return a node that is up, with a journal or without."""
+        found = [
+            node for node in self.nodes.values() if node.up and (journal is None or (node.disk is not None) is journal)
+        ]
+        return self.chance.choice(found) if found else None
+
+    def may_forget(self, node: SimNode) -> bool:
+        """Say whether a node may lose all it knew, and note that it does: a minority at a time."""
+        self._lost_memory = {one for one in self._lost_memory if not self.nodes[one].grants}
+        lost = self._lost_memory | self._given_up | {node.name}
+        if len(lost) > self.may_fail:
+            return False
+        self._lost_memory.add(node.name)
+        return True
+
+    def may_be_given_up(self, node: SimNode) -> bool:
+        """Say whether a node may be down for ever, and note that it is."""
+        self._lost_memory = {one for one in self._lost_memory if not self.nodes[one].grants}
+        if len(self._lost_memory | self._given_up | {node.name}) > self.may_fail:
+            return False
+        self._given_up.add(node.name)
+        return True
+
+    def restart(self, node: SimNode) -> None:
+        """Start a node that is down, unless that is for ever."""
+        if not node.up and node.name not in self._given_up:
+            node.start()
+
+    def block(self, source: str, target: str, duration: int) -> None:
+        """Let nothing through from one place to another for a while."""
+        if self.now >= self.end_of_time:
+            return
+        self.network.block(source, target)
+        self.trouble(source, target, self.now + duration + 2 * MICROSECONDS)
+        self.scheduler.after(duration, partial(self._unblock, source, target))
+
+    def _unblock(self, source: str, target: str) -> None:
+        if self.now < self.end_of_time:
+            self.network.open(source, target)
+
+    def trouble(self, one: str | None, other: str | None, until: int) -> None:
+        """Note that the way between two places (None: every place) is in trouble until an instant."""
+        for client in self.clients:
+            for node in self.nodes:
+                if {one, other} - {None} <= {client.name, node}:
+                    key = (client.name, node)
+                    self._troubles[key] = max(self._troubles.get(key, 0), until)
+
+    def _is_healthy(self, one: Followed) -> bool:
+        """Whether nothing touched a holder's ways to a majority for so long that no loss is excused."""
+        if not self.trusted:
+            return False
+        well_since = self.now - 2 * self.longest_ttl - 35 * MICROSECONDS
+        nodes = one.run.acquisition.request.nodes
+        well = sum(self._troubles.get((one.client.name, node), -1) < max(0, well_since) for node in nodes)
+        return well > len(nodes) // 2
+
+    # Watching
+
+    def _trace(self, source: str, target: str, data: bytes) -> None:
+        self.digest.update(f"{self.scheduler.now} {source} {target} ".encode())
+        self.digest.update(data)
+
+    def node_starts(self, node: SimNode) -> None:
+        self.rules.starts(node)
+
+    def node_receives(self, node: SimNode, data: bytes) -> None:
+        self.rules.receives(node, data)
+
+    def node_sends(self, node: SimNode, data: bytes) -> None:
+        if node.up:
+            self.rules.sends(node, data)
+
+    def node_turned(self, node: SimNode) -> None:
+        self.rules.turned(node)
+
+    def client_sends(self, client: SimClient, node: str, data: bytes) -> None:
+        self.holders.sends(client, node, data)
+
+    def client_dies(self, client: SimClient) -> None:
+        self.holders.dies(client)
+
+    def client_turned(self, client: SimClient) -> None:
+        self.holders.turned(client)
+        if client.name in self.pause_when_held:
+            self._pause_if_held(client)
+        if client.name in self.cancel_in_turns and client.operations:
+            self._count_down(client)
+
+    def _pause_if_held(self, client: SimClient) -> None:
+        now = self.scheduler.now
+        if any(one.client is client and one.held_at == now for one in self.holders.followed()):
+            until = self.pause_when_held.pop(client.name)
+            client.process.pause(until)
+            self.trouble(client.name, None, now + until + 2 * MICROSECONDS)
+            self.findings.faults["client paused between majority and return"] += 1
+
+    def _count_down(self, client: SimClient) -> None:
+        self.cancel_in_turns[client.name] -= 1
+        if self.cancel_in_turns[client.name] <= 0:
+            del self.cancel_in_turns[client.name]
+            self.chance.choice(client.operations).cancel()
+            self.findings.faults["cancelled at some turn"] += 1
+
+    def wrote(self, name: str, seen: int, fence: int, *, accepted: bool) -> None:
+        """A write that was accepted lost none that came before it."""
+        row = self.resource.row(name)
+        lost = accepted and row.value != row.accepted
+        self.findings.check("no stale write", not lost, name, "lost an update: fence", fence, "had read", seen)
+
+    def went_wrong(self, where: str, what: str) -> None:
+        self.findings.break_("nothing unexpected", where, what)
+
+    # Running
+
+    def run(self) -> Findings:
+        """Run to the end; raises Broken, or Stuck, with the seed."""
+        with _quiet(self):
+            try:
+                self._run()
+            except (Broken, Stuck) as error:
+                raise Broken(f"seed {self.seed} at {self.now / MICROSECONDS:.6f} s: {error}") from error
+            finally:
+                for process in self.processes():
+                    process.kill()
+        self.findings.seen["frames"] = self.network.frames
+        self.findings.seen["events"] = self.scheduler.events
+        self.findings.seen["simulated_seconds"] = self.now // MICROSECONDS
+        self.findings.looked("nothing unexpected")
+        return self.findings
+
+    def _run(self) -> None:
+        for node in self.nodes.values():
+            node.start()
+        self.scheduler.run(_START_LIMIT, done=lambda: all(node.grants for node in self.nodes.values()))
+        if not all(node.grants for node in self.nodes.values()):
+            self.findings.break_("progress after healing", "a new cluster does not serve")
+        for client in self.clients:
+            client.start()
+        lasts = self.chance.choice([2, 5, 15]) * MICROSECONDS
+        self._faults_end = self.now + lasts
+        self._plan_fault()
+        self.scheduler.run(self._faults_end)
+        Ending(self, self._given_up, self._lost_memory).run()
+
+    def _plan_fault(self) -> None:
+        if self.kinds:
+            self.scheduler.after(int(self.chance.expovariate(1 / self._interval)), self._strike)
+
+    def _strike(self) -> None:
+        if self.now >= self._faults_end:
+            return
+        kind = self.chance.choice(self.kinds)
+        if KINDS[kind](self):
+            self.findings.faults[kind] += 1
+        self._plan_fault()
+
+
+def digest(seed: int) -> str:
+    """Run a seed and return the digest of everything that crossed its network."""
+    world = World(seed)
+    world.run()
+    return world.digest.hexdigest()
+
+
+@contextmanager
+def _quiet(world: World) -> Iterator[None]:
+    """Log nothing but errors, which are findings; collect no garbage, as when it is collected depends on other runs."""
+    loggers = [logging.getLogger(name) for name in ("lockmanager", "lockmanager_node", "asyncio")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    handler = _Handler(world)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+        logger.propagate = False
+        logger.addHandler(handler)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.propagate = propagate
+            logger.removeHandler(handler)
+
+
+class _Handler(logging.Handler):
+    """Takes the errors of the product's logs."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        expected = "journal_failed" in record.getMessage()
+        if not expected and any(process.alive for process in self._world.processes()):
+            self._world.findings.notes.append(record.getMessage())
