@@ -23,7 +23,8 @@ from tests.simulation.network import Network
 from tests.simulation.node import SimNode
 from tests.simulation.resource import Resource
 
-_BURST: Final = 10
+_BURST: Final = 8
+_OPERATIONS: Final = 10
 _PAUSE: Final = MICROSECONDS // 10
 
 EXPECTED: Final = (NotAcquired, QuorumUnavailable, LeaseLost)
@@ -186,12 +187,12 @@ class SimClient:
     # Work
 
     async def _work(self, coordinator: Coordinator) -> None:
-        while True:
+        for _ in range(_OPERATIONS):
             await asyncio.sleep(self.chance.uniform(*self._habits.thinks))
             if not self.works:
-                await asyncio.Event().wait()
-            else:
-                await self._perform(self._operation(coordinator))
+                break
+            await self._perform(self._operation(coordinator))
+        await asyncio.Event().wait()  # until the coordinator is closed
 
     async def _perform(self, operation: Any) -> None:
         """Run an operation in a task of its own: it may be cancelled at any point, and the worker goes on."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _SILENCE: Final = 30 * MICROSECONDS
+_REST: Final = 3 * MICROSECONDS
+_IDLE_RUNS: Final = 0.4
+"""How many runs end with a long time in which nothing happens."""
+
 _IDLE: Final = 65 * MICROSECONDS
 """A name that nobody used for a minute is forgotten."""
 
@@ -47,23 +51,33 @@ class Ending:
         names = [(client, name) for client in world.clients for name in world.habits.names]
         self._missing = {(client.name, name) for client, name in names}
         world.scheduler.after(MICROSECONDS, partial(self._demand, names))
-        limit = max(world.now, self._all_run_at()) + self._patience()
+        limit = self._calm_at() + self._patience()
         world.scheduler.run(limit, done=lambda: not self._missing and not self._busy())
         late = [*map(str, sorted(self._missing)), *(client.name for client in self._busy())]
         world.findings.check(
             "progress after healing", not late, "nothing for", late, "with", sorted(self._left_out), "left out"
         )
-        idle = _SILENCE + _IDLE + 2 * world.longest_ttl
-        world.scheduler.run(max(world.now, self._all_run_at()) + idle * self._slowness)
+        world.scheduler.run(self._calm_at() + _REST * self._slowness)
         for client in world.clients:
             self._look_for_leaks(client)
+        if world.chance.random() < _IDLE_RUNS:
+            self._stay_idle()
+
+    def _stay_idle(self) -> None:
+        """Let so much time pass that every lease, release and mark of the run is over."""
+        world = self._world
+        idle = _SILENCE + _IDLE + 2 * world.longest_ttl
+        world.scheduler.run(self._calm_at() + idle * self._slowness)
+        for client in world.clients:
+            self._look_at_releases(client)
         for node in world.nodes.values():
             if node.name not in self._left_out:
                 self._look_at_baseline(node)
 
-    def _all_run_at(self) -> int:
-        """Return when the last of the processes that stand still goes on."""
-        return max(process.paused_until for process in self._world.processes())
+    def _calm_at(self) -> int:
+        """Return when the last of the processes that stand still goes on, and what is under way has arrived."""
+        world = self._world
+        return max(world.now, world.network.quiet_at, *(process.paused_until for process in world.processes()))
 
     def _patience(self) -> int:
         """Return how long everybody may wait: leases of the dead end, silences end, and the line is served."""
@@ -122,11 +136,15 @@ class Ending:
             return
         left = [*engine._alive, *engine._runs, *engine.confirmations._waiting]
         findings.check("no leak", not left and not len(engine.renewals), client.name, "keeps", left)
-        for node, channel in engine._channels.items():
-            if node not in self._left_out:
-                findings.check("no leak", len(channel._releases) == 0, client.name, "still releases at", node)
         expected = 1 + client.workers + len(engine._channels)
         findings.check("no leak", client.tasks() <= expected, client.name, "has", client.tasks(), "tasks")
+
+    def _look_at_releases(self, client: SimClient) -> None:
+        assert client.engine is not None
+        for node, channel in client.engine._channels.items():
+            if node not in self._left_out:
+                kept = len(channel._releases)
+                self._world.findings.check("no leak", kept == 0, client.name, "still releases at", node)
 
     def _look_at_baseline(self, node: SimNode) -> None:
         table, findings = node.table, self._world.findings

@@ -52,6 +52,7 @@ class Network:
         self.scheduler = scheduler
         self.trace = trace
         self.frames = 0
+        self.quiet_at = 0
         self._chance = chance
         self._ways: dict[Where, Way] = {}
         self.base, self.jitter = chance.choice([(200, 100), (1_000, 1_000), (5_000, 20_000)])
@@ -73,6 +74,7 @@ class Network:
         if way.spike:
             delay, way.spike = delay + way.spike, 0
         order.last = max(order.last, self.scheduler.now + delay)
+        self.quiet_at = max(self.quiet_at, order.last)
         self.scheduler.at(order.last, deliver)
 
     def block(self, source: str, target: str) -> None:
@@ -95,7 +97,7 @@ class Network:
 
         def arrive() -> None:
             back = Order()
-            if not node.up:
+            if not (node.up and node.listens):
                 lost = ConnectionLost("connection refused")
                 self.carry(node.name, client, back, partial(process.post, _settle, answered, None, lost))
                 return
@@ -121,7 +123,7 @@ class Network:
             self.carry(target.name, asker.name, Order(), partial(process.post, _settle, answered, result, error))
 
         def arrive() -> None:
-            if target.up:
+            if target.up and target.listens:
                 target.answer_question(query, reply)
             else:
                 reply(None, ConnectionRefusedError(111, "refused"))

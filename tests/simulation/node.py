@@ -76,7 +76,7 @@ class SimNode:
         self.name = name
         self.clock = clock
         self.disk = SimDisk(chance) if journal else None
-        self.up = False
+        self.up = self.listens = False
         self.peers: dict[str, SimNode] = {}
         self.incarnations: set[int] = set()
         self.connections: dict[Connection, Session | None] = {}
@@ -114,7 +114,7 @@ class SimNode:
     def start(self) -> None:
         """Begin a life with what the disk knows."""
         self.lives += 1
-        self.up = True
+        self.up = self.listens = True
         self.process = Process(self._scheduler, self.clock, after_turn=self._after_turn, on_error=self._on_error)
         self._committer = SimCommitter(self.disk, self._scheduler, self.process) if self.disk is not None else None
         context = create_context(
@@ -167,6 +167,9 @@ class SimNode:
         service, journal = self._life.context.service, self._life.context.journal
         service.stop()
         await service.drained(_DRAIN_DEADLINE)
+        self.listens = False
+        for connection in list(self.connections):
+            self._close(connection, "this node is stopping")
         if isinstance(journal, GroupJournal):
             await journal.close()
         self._scheduler.after(0, self.kill)

@@ -311,7 +311,7 @@ class World:
             self.findings.break_("progress after healing", "a new cluster does not serve")
         for client in self.clients:
             client.start()
-        lasts = self.chance.choice([2, 5, 15]) * MICROSECONDS
+        lasts = self.chance.choice([2, 4, 8]) * MICROSECONDS
         self._faults_end = self.now + lasts
         self._plan_fault()
         self.scheduler.run(self._faults_end)
