@@ -132,6 +132,11 @@ class ProcessLoop(asyncio.BaseEventLoop):
             heapq.heappop(timers)._scheduled = False  # type: ignore[attr-defined]
         return timers[0].when() if timers else None
 
+    def timers(self) -> int:
+        """Return how many timers wait that nobody cancelled."""
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return sum(not timer.cancelled() for timer in timers)
+
     @property
     def has_ready(self) -> bool:
         """Whether something can run now."""

@@ -138,6 +138,8 @@ class Ending:
         findings.check("no leak", not left and not len(engine.renewals), client.name, "keeps", left)
         expected = 1 + client.workers + len(engine._channels)
         findings.check("no leak", client.tasks() <= expected, client.name, "has", client.tasks(), "tasks")
+        timers, own = client.process.loop.timers(), len(engine._channels) + 2  # connecting; renewals; confirmations
+        findings.check("no leak", timers <= own, client.name, "has", timers, "timers")
 
     def _look_at_releases(self, client: SimClient) -> None:
         assert client.engine is not None

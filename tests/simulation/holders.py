@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lockmanager.actions import Phase
-from lockmanager.ballot import Said
+from lockmanager.ballot import Link, Said
 from lockmanager.run import Run
 from lockmanager.wire import GrantId, Mode, Space, Yield, decode_up
 from tests.simulation.clockwork import NEVER
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tests.simulation.node import SimNode
     from tests.simulation.node_rules import NodeRules
 
-OVERTAKINGS_LIMIT = 60
-"""How often one request may be overtaken while nodes and sessions fail around it."""
+OVERTAKINGS_LIMIT = 3
+"""How often one request that stands in line may be overtaken while nodes and sessions fail around it."""
 
 _LOOKS_PER_BOUND = 4
 _STANDS = (Said.QUEUED, Said.GRANTED)
@@ -138,10 +138,8 @@ class Holders:
         phase = acquisition.phase
         if acquisition.token != one.token:
             one.token, one.stands_since = acquisition.token, NEVER
-        if phase is Phase.WAITING and one.stands_since == NEVER:
-            stands = sum(vote.said in _STANDS for vote in acquisition.ballot.votes)
-            if stands >= acquisition.ballot.majority:
-                one.stands_since = self._now()
+        if phase is Phase.WAITING:
+            self._note_standing(one)
         if phase is not one.phase:
             one.phase = phase
             if phase is Phase.HELD:
@@ -154,6 +152,21 @@ class Holders:
             self._look_at_company(one, name)
             if self._looks % _LOOKS_PER_BOUND == 0:
                 self._look_at_bounds(one, name)
+
+    def _note_standing(self, one: Followed) -> None:
+        ballot = one.run.acquisition.ballot
+        stands = sum(vote.said in _STANDS and vote.link is Link.LIVE for vote in ballot.votes)
+        if stands < ballot.majority:
+            one.stands_since = NEVER
+        elif one.stands_since == NEVER:
+            one.stands_since = self._now()
+
+    def _stands_now(self, one: Followed) -> bool:
+        """Whether a majority of the nodes know it: one whose sessions are gone stands in no line."""
+        acquisition = one.run.acquisition
+        nodes = [self._nodes[vote.node] for vote in acquisition.ballot.votes]
+        known = sum(node.up and node.table.key_of(acquisition.token) is not None for node in nodes)
+        return known >= acquisition.ballot.majority
 
     # Holding
 
@@ -203,6 +216,8 @@ class Holders:
                 continue
             theirs = other.run.acquisition.request
             if theirs.ticket > request.ticket or (theirs.mode is request.mode is Mode.SHARED):
+                continue
+            if not self._stands_now(other):
                 continue
             other.overtaken += 1
             self._findings.seen["overtakings"] += 1

@@ -38,7 +38,7 @@ FROM_THE_START: Final = (
 _DEFINE_KINDS: Final = (network_faults, node_faults, client_faults)
 _START_LIMIT: Final = 10 * MICROSECONDS
 _DAY: Final = 24 * 3600 * MICROSECONDS
-_SIZES: Final = ((1, 1), (2, 2), (3, 3), (3, 3), (3, 3), (3, 3), (4, 4), (5, 5), (5, 3), (7, 7), (7, 5))
+_SIZES: Final = ((1, 1), (2, 2), (3, 3), (3, 3), (3, 3), (3, 3), (4, 4), (5, 5), (5, 3), (6, 6), (7, 7), (7, 5))
 """How many nodes, and how many of them decide about a lock."""
 
 
