@@ -21,6 +21,7 @@ INVARIANTS: Final = (
     "no leak",
     "memory back to baseline",
     "no false loss",
+    "no yield while held",
     "no stale write",
     "nothing unexpected",
 )

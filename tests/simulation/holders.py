@@ -40,6 +40,7 @@ class Followed:
     held_at: int = NEVER
     overtaken: int = 0
     told_lost: bool = False
+    held_with: set[tuple[str, GrantId]] = field(default_factory=set)
 
     def __str__(self) -> str:
         acquisition = self.run.acquisition
@@ -90,11 +91,18 @@ class Holders:
         self._names[name].outlaw_until = max(self._names[name].outlaw_until, until)
 
     def sends(self, client: SimClient, node: str, data: bytes) -> None:
-        """Note what was yielded."""
-        del client
+        """Note what was yielded: never what somebody holds with."""
         for message in decode_up(data).messages:
             if isinstance(message, Yield):
                 self._yielded.add((node, message.grant_id))
+                self._look_at_yield(client, node, message)
+
+    def _look_at_yield(self, client: SimClient, node: str, message: Yield) -> None:
+        for one in self.followed():
+            if one.client is client and one.token == message.token and one.phase is Phase.HELD:
+                held = (node, message.grant_id) in one.held_with
+                self._findings.check("no yield while held", not held, one, "yields its grant at", node)
+        self._findings.looked("no yield while held")
 
     def dies(self, client: SimClient) -> None:
         """Follow nothing of a client that died."""
@@ -205,6 +213,7 @@ class Holders:
             mine = owner == acquisition.token and (vote.node, grant_id) not in self._yielded
             self._findings.check("no late message", mine, one, "counts a grant that is not its own")
             counted += 1
+            one.held_with.add((vote.node, grant_id))
         enough = counted >= len(acquisition.request.nodes) // 2 + 1
         self._findings.check("no late message", enough, one, "holds with", counted, "grants")
 

@@ -221,13 +221,25 @@ class World:
                     self._troubles[key] = max(self._troubles.get(key, 0), until)
 
     def _is_healthy(self, one: Followed) -> bool:
-        """Whether nothing touched a holder's ways to a majority for so long that no loss is excused."""
+        """Whether no loss is excused: a majority of the nodes was well for long, or still keeps the lease."""
         if not self.trusted:
             return False
-        well_since = self.now - 2 * self.longest_ttl - 35 * MICROSECONDS
         nodes = one.run.acquisition.request.nodes
-        well = sum(self._troubles.get((one.client.name, node), -1) < max(0, well_since) for node in nodes)
-        return well > len(nodes) // 2
+        long_ago = self.now - 2 * self.longest_ttl - 35 * MICROSECONDS
+        well = sum(self._well_since(one, node, long_ago) for node in nodes)
+        keeping = sum(self._keeps(one, node) for node in nodes)
+        return max(well, keeping) > len(nodes) // 2
+
+    def _well_since(self, one: Followed, node: str, instant: int) -> bool:
+        return self._troubles.get((one.client.name, node), -1) < max(0, instant)
+
+    def _keeps(self, one: Followed, name: str) -> bool:
+        """Whether a node and the way to it were well for a ttl, and the node has the lease for another half."""
+        node, acquisition = self.nodes[name], one.run.acquisition
+        if not self._well_since(one, name, self.now - int(1.1 * acquisition.longest_ttl) - 2 * MICROSECONDS):
+            return False
+        lease = node.table.lease(acquisition.token) if node.up else None
+        return lease is not None and lease.deadline > node.clock.now() + acquisition.ttl // 2
 
     # Watching
 
