@@ -97,6 +97,8 @@ class World:
             is_healthy=self._is_healthy,
         )
         self.clients = [self._client(number) for number in range(1, chance.choice([1, 2, 2, 3, 4]) + 1)]
+        for client in self.clients:
+            self._place(client)
         self._interval = chance.choice([100_000, 300_000, MICROSECONDS])
         self._faults_end = 0
 
@@ -128,6 +130,13 @@ class World:
             ahead = chance.choice([-1, 1]) * chance.choice([50_000, 5 * MICROSECONDS, _DAY // 3])
             self.findings.faults["ticket skew"] += 1
         return SimClock(self.scheduler, base=base, rate=rate, wall_ahead=ahead)
+
+    def _place(self, client: SimClient) -> None:
+        """Let some clients be far away: what they ask arrives after what others asked later."""
+        distance = self.chance.choice([0, 0, 20_000, 60_000])
+        for node in self.nodes:
+            for way in (self.network.way(client.name, node), self.network.way(node, client.name)):
+                way.base += distance
 
     def _client(self, number: int) -> SimClient:
         return SimClient(
