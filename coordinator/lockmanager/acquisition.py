@@ -242,7 +242,7 @@ class Acquisition:
             known = vote.grant = Grant(answer.grant_id, answer.fence, None)
         if not answer.resent:
             self.ballot.confirm(known, echo, answer.ttl)
-        elif known.bound is None and known.asked_ttl < self.ttl:
+        if known.wants_renewal(self.ttl, now):
             self._ask_renewal(vote.node, known, self.ttl, now, actions)
 
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:

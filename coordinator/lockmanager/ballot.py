@@ -78,6 +78,16 @@ class Grant:
         self.bound = min(self.bound or 0, bound(self.newest, ttl))
         self.confirmed = min(self.confirmed, ttl)
 
+    def wants_renewal(self, ttl: int, now: int) -> bool:
+        """Say whether it is renewed before its turn: no bound is known, or it was older than a heartbeat when it came.
+
+        A pushed grant is as old as our newest frame was. The next renewal of the schedule may be a third of the ttl
+        away, and its answer a round trip more: for somebody far from the nodes that could be too late.
+        """
+        if self.asked_ttl >= ttl:
+            return False
+        return self.bound is None or self.bound - now < ttl - ttl // 5
+
     def ask(self, ttl: int, now: int) -> None:
         """Note that the node is asked for `ttl`."""
         self.asked_ttl, self.asked_at = max(self.asked_ttl, ttl), now

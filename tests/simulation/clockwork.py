@@ -180,8 +180,9 @@ class Process:
 
     def suspend(self, duration: int) -> None:
         """Let its machine sleep: the steady clock goes on, the time of the loop does not."""
+        stands_still = max(self.paused_until, self._scheduler.now)
         self.pause(duration)
-        self._suspended += int(duration * self.clock.rate)
+        self._suspended += int((max(self.paused_until, stands_still) - stands_still) * self.clock.rate)
 
     def wake(self) -> None:
         """Run as soon as possible."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockmanager.actions import Held
+from lockmanager.actions import Held, Send
 from lockmanager.ballot import Link
 from lockmanager.durations import MICROSECONDS
 from lockmanager.wire import Acquire, Granted, Mode, Raised, Release, Renew, Renewed, Space, Token
@@ -89,8 +89,25 @@ def test_there_is_no_validity_below_a_majority_of_bounds(kind: Kind) -> None:
 def test_a_grant_whose_bound_has_passed_does_not_count(kind: Kind) -> None:
     case = Case.waiting(kind)
     late = case.now - TTL
-    assert [case.grant(node, echo=late) for node in case.nodes] == [[] for _ in case.nodes]
+    assert [news(case.grant(node, echo=late)) for node in case.nodes] == [[] for _ in case.nodes]
     assert case.phase == "WAITING"
+
+
+@each_kind
+def test_a_grant_older_than_a_heartbeat_is_renewed_at_once(kind: Kind) -> None:
+    case = Case.waiting(kind)
+    old, node = case.now - TTL // 5, case.nodes[0]
+    assert case.grant(node, echo=old) == [Send(node, Renew(case.token, TTL))]
+    assert case.grant(node, echo=old, resent=True) == []
+    assert case.renewed(node, echo=case.now) == []
+    grant = case.acquisition.ballot[node].grant
+    assert grant is not None
+    assert grant.bound == bound(case.now)
+
+
+def test_a_fresh_grant_is_renewed_on_schedule_only() -> None:
+    case = Case.waiting()
+    assert case.grant("node1", echo=case.now - TTL // 10) == []
 
 
 def test_a_bound_that_ends_this_very_instant_does_not_count() -> None:
