@@ -155,7 +155,8 @@ class Holders:
                 self._look_at_new_holder(one, name)
         if one.run.is_lost and not one.told_lost:
             one.told_lost = True
-            self._look_at_loss(one)
+            if name.outlaw_until <= self._now():
+                self._look_at_loss(one)
         if phase is Phase.HELD or phase is Phase.WAITING:
             self._look_at_company(one, name)
             if self._looks % _LOOKS_PER_BOUND == 0:

@@ -53,6 +53,7 @@ class Network:
         self.trace = trace
         self.frames = 0
         self.quiet_at = 0
+        self.on_spike: Callable[[str, str, int], None] = lambda _source, _target, _delay: None
         self._chance = chance
         self._ways: dict[Where, Way] = {}
         self.base, self.jitter = chance.choice([(200, 100), (1_000, 1_000), (5_000, 20_000)])
@@ -72,6 +73,7 @@ class Network:
             return
         delay = way.base + int(way.jitter * self._chance.random())
         if way.spike:
+            self.on_spike(source, target, way.spike)
             delay, way.spike = delay + way.spike, 0
         order.last = max(order.last, self.scheduler.now + delay)
         self.quiet_at = max(self.quiet_at, order.last)

@@ -134,18 +134,20 @@ class NodeRules:
 
     def _look_at_change(self, node: SimNode, seen: Seen, before: _Standing, after: _Standing | None, now: int) -> None:
         if after is None:
-            allowed = before.deadline <= now or self._was_ended(seen, before.lease)
+            allowed = before.deadline <= now or self._was_ended(node, seen, before.lease)
             self._findings.check("node rule", allowed, node.name, "ended", before.lease, "for no reason")
         else:
             longer = after.deadline >= before.deadline
             self._findings.check("renewal never shortens", longer, node.name, "shortened", before.lease)
 
     @staticmethod
-    def _was_ended(seen: Seen, lease: Lease) -> bool:
+    def _was_ended(node: SimNode, seen: Seen, lease: Lease) -> bool:
         if lease.waiter.key[1] in seen.forced:
             return True
-        if isinstance(lease, Adopted):
-            return lease.digest in seen.spoke  # claimed by its owner, or released
+        if isinstance(lease, Adopted):  # released, claimed by its owner, or by one who stood in line behind it
+            lock = node.table.locks.get(lease.waiter.key)
+            owned = [] if lock is None else [token_digest(token) for token in lock.leases]
+            return lease.digest in seen.spoke or lease.digest in owned
         return lease.waiter.token in seen.ended or lease.grant_id in seen.yielded
 
     # Lives

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Final
 
+from lockmanager.ballot import Link
 from lockmanager.topology import Cluster, NodeAddress
 from tests.simulation import client_faults, network_faults, node_faults
 from tests.simulation.client import Habits, SimClient
@@ -51,6 +52,7 @@ class World:
         self.findings = Findings()
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, Random(f"network {seed}"), self._trace)
+        self.network.on_spike = self._spiked
         self.digest = blake2b(digest_size=16)
         self.end_of_time = NEVER
         self.pause_when_held: dict[str, int] = {}
@@ -229,26 +231,30 @@ class World:
                     key = (client.name, node)
                     self._troubles[key] = max(self._troubles.get(key, 0), until)
 
+    def _spiked(self, source: str, target: str, delay: int) -> None:
+        self.trouble(source, target, self.now + 2 * delay + 2 * MICROSECONDS)
+
     def _is_healthy(self, one: Followed) -> bool:
-        """Whether no loss is excused: a majority of the nodes was well for long, or still keeps the lease."""
-        if not self.trusted:
-            return False
-        nodes = one.run.acquisition.request.nodes
+        """Whether no loss is excused: its lease stands at a majority of nodes that nothing kept from renewing it.
+
+        Either nothing touched the node and the way to it for so long that no trace is left of that, or nothing did for
+        a ttl, and half of one is left of the lease.
+        """
+        acquisition = one.run.acquisition
         long_ago = self.now - 2 * self.longest_ttl - 35 * MICROSECONDS
-        well = sum(self._well_since(one, node, long_ago) for node in nodes)
-        keeping = sum(self._keeps(one, node) for node in nodes)
-        return max(well, keeping) > len(nodes) // 2
+        of_late = self.now - int(1.1 * acquisition.longest_ttl) - 2 * MICROSECONDS
+        well = keeping = 0
+        for vote in acquisition.ballot.votes:
+            left = self._left_at(self.nodes[vote.node], one) if vote.link is Link.LIVE else 0
+            trouble = self._troubles.get((one.client.name, vote.node), -1)
+            well += left > 0 and trouble < max(0, long_ago)
+            keeping += left > acquisition.ttl // 2 and trouble < max(0, of_late)
+        return self.trusted and max(well, keeping) >= acquisition.ballot.majority
 
-    def _well_since(self, one: Followed, node: str, instant: int) -> bool:
-        return self._troubles.get((one.client.name, node), -1) < max(0, instant)
-
-    def _keeps(self, one: Followed, name: str) -> bool:
-        """Whether a node and the way to it were well for a ttl, and the node has the lease for another half."""
-        node, acquisition = self.nodes[name], one.run.acquisition
-        if not self._well_since(one, name, self.now - int(1.1 * acquisition.longest_ttl) - 2 * MICROSECONDS):
-            return False
-        lease = node.table.lease(acquisition.token) if node.up else None
-        return lease is not None and lease.deadline > node.clock.now() + acquisition.ttl // 2
+    def _left_at(self, node: SimNode, one: Followed) -> int:
+        """Return how long the lease still stands at a node."""
+        lease = node.table.lease(one.run.acquisition.token) if node.up else None
+        return 0 if lease is None else lease.deadline - node.clock.now()
 
     # Watching
 
