@@ -23,7 +23,7 @@ from tests.simulation.network import Network
 from tests.simulation.node import SimNode
 from tests.simulation.resource import Resource
 
-_BURST: Final = 10
+_BURST: Final = 7
 _OPERATIONS: Final = 10
 _PAUSE: Final = MICROSECONDS // 10
 
@@ -82,6 +82,11 @@ class Habits:
         self.efficiency = chance.choice([0.0, 0.0, 0.2])
         self.signals = chance.choice([0.0, 0.5])
         self.bursts = chance.choice([0.1, 0.5])
+
+    def take_it_easy(self, chance: Random) -> None:
+        """Spread the work over minutes: some hold for long, some come rarely."""
+        self.thinks = (1.0, 12.0)
+        self.holds = chance.choice([(0.0, 2.0), (1.0, 30.0)])
 
 
 class SimClient:

@@ -40,7 +40,7 @@ def test_every_kind_of_fault_strikes_and_every_invariant_is_looked_at(tally: Tal
     assert tally.seen["grants"] >= 20_000
 
 
-@pytest.mark.parametrize("seed", [122, 643, 952])
+@pytest.mark.parametrize("seed", [122, 316, 790])
 def test_a_healthy_holder_far_away_keeps_a_lease_that_was_pushed_late(seed: int) -> None:
     assert World(seed).run().seen["grants"]
 

@@ -37,6 +37,9 @@ FROM_THE_START: Final = (
 """Kinds of faults that a run begins with, beside those that happen at an instant."""
 
 _DEFINE_KINDS: Final = (network_faults, node_faults, client_faults)
+_LONG_RUNS: Final = 0.5
+"""How many of the runs in which nodes forget outlast their silence."""
+
 _START_LIMIT: Final = 10 * MICROSECONDS
 _DAY: Final = 24 * 3600 * MICROSECONDS
 _SIZES: Final = ((1, 1), (2, 2), (3, 3), (3, 3), (3, 3), (3, 3), (4, 4), (5, 5), (5, 3), (6, 6), (7, 7), (7, 5))
@@ -338,11 +341,20 @@ class World:
             self.findings.break_("progress after healing", "a new cluster does not serve")
         for client in self.clients:
             client.start()
-        lasts = self.chance.choice([2, 4, 8]) * MICROSECONDS
+        lasts = self._draw_length()
         self._faults_end = self.now + lasts
         self._plan_fault()
         self.scheduler.run(self._faults_end)
         Ending(self, self._given_up, self._lost_memory).run()
+
+    def _draw_length(self) -> int:
+        """Draw how long faults strike: some runs outlast the silence of a node that forgot everything."""
+        forgets = {"disk lost", "node crash without journal"} & set(self.kinds)
+        if forgets and self.chance.random() < _LONG_RUNS:
+            self.habits.take_it_easy(self.chance)
+            self._interval = self.chance.choice([1, 4]) * MICROSECONDS
+            return self.chance.randint(60, 120) * MICROSECONDS
+        return self.chance.choice([2, 4, 8]) * MICROSECONDS
 
     def _plan_fault(self) -> None:
         if self.kinds:
