@@ -23,7 +23,7 @@ from tests.simulation.network import Network
 from tests.simulation.node import SimNode
 from tests.simulation.resource import Resource
 
-_BURST: Final = 7
+_BURST: Final = 8
 _OPERATIONS: Final = 10
 _PAUSE: Final = MICROSECONDS // 10
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.evidence import Tally, run_seeds
+from tests.simulation.evidence import run_seeds
 from tests.simulation.findings import INVARIANTS
 from tests.simulation.world import World
 
@@ -19,28 +19,19 @@ _ROOT = Path(__file__).parents[2]
 _DIGEST = "import sys; from tests.simulation.world import digest; print(digest(int(sys.argv[1])))"
 
 
-@pytest.fixture(scope="module")
-def tally() -> Tally:
-    return run_seeds(range(FIRST, FIRST + SEEDS))
-
-
-@pytest.mark.timeout(60 + SEEDS)
-def test_no_seed_finds_what_must_not_happen(tally: Tally) -> None:
+@pytest.mark.timeout(60 + 2 * SEEDS)
+def test_no_seed_finds_what_must_not_happen_and_every_fault_strikes() -> None:
+    tally = run_seeds(range(FIRST, FIRST + SEEDS))
     assert tally.violations == []
     assert tally.seeds == SEEDS
+    if SEEDS >= 500:  # fewer need not meet everything
+        assert not [kind for kind, times in tally.faults.items() if not times]
+        assert not [invariant for invariant in INVARIANTS if not tally.checks[invariant]]
+        assert len(tally.faults) >= 40
+        assert tally.seen["grants"] >= 20_000
 
 
-@pytest.mark.timeout(60 + SEEDS)
-@pytest.mark.skipif(SEEDS < 500, reason="so few seeds need not fire every fault")
-def test_every_kind_of_fault_strikes_and_every_invariant_is_looked_at(tally: Tally) -> None:
-    never = [kind for kind, times in tally.faults.items() if not times]
-    assert not never, f"never happened: {never}"
-    assert len(tally.faults) >= 40
-    assert not [invariant for invariant in INVARIANTS if not tally.checks[invariant]]
-    assert tally.seen["grants"] >= 20_000
-
-
-@pytest.mark.parametrize("seed", [122, 316, 790])
+@pytest.mark.parametrize("seed", [122, 1176, 1202, 1931])
 def test_a_healthy_holder_far_away_keeps_a_lease_that_was_pushed_late(seed: int) -> None:
     assert World(seed).run().seen["grants"]
 

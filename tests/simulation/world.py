@@ -37,7 +37,7 @@ FROM_THE_START: Final = (
 """Kinds of faults that a run begins with, beside those that happen at an instant."""
 
 _DEFINE_KINDS: Final = (network_faults, node_faults, client_faults)
-_LONG_RUNS: Final = 0.5
+_LONG_RUNS: Final = 0.15
 """How many of the runs in which nodes forget outlast their silence."""
 
 _START_LIMIT: Final = 10 * MICROSECONDS
