@@ -5,10 +5,6 @@ One seed gives one run, to the last byte of the last frame.
 
 from __future__ import annotations
 
-import gc
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from random import Random
@@ -26,6 +22,7 @@ from tests.simulation.kinds import KINDS
 from tests.simulation.network import Network
 from tests.simulation.node import SimNode
 from tests.simulation.node_rules import NodeRules
+from tests.simulation.quiet import quiet
 from tests.simulation.resource import Resource
 
 FROM_THE_START: Final = (
@@ -319,7 +316,7 @@ class World:
 
     def run(self) -> Findings:
         """Run to the end; raises Broken, or Stuck, with the seed."""
-        with _quiet(self):
+        with quiet(self.processes, self.findings):
             try:
                 self._run()
             except (Broken, Stuck) as error:
@@ -330,7 +327,7 @@ class World:
         self.findings.seen["frames"] = self.network.frames
         self.findings.seen["events"] = self.scheduler.events
         self.findings.seen["simulated_seconds"] = self.now // MICROSECONDS
-        self.findings.looked("nothing unexpected")
+        self.findings.check("nothing unexpected", not self.findings.notes, "logged:", self.findings.notes[:3])
         return self.findings
 
     def _run(self) -> None:
@@ -374,37 +371,3 @@ def digest(seed: int) -> str:
     world = World(seed)
     world.run()
     return world.digest.hexdigest()
-
-
-@contextmanager
-def _quiet(world: World) -> Iterator[None]:
-    """Log nothing but errors, which are findings; collect no garbage, as when it is collected depends on other runs."""
-    loggers = [logging.getLogger(name) for name in ("lockmanager", "lockmanager_node", "asyncio")]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    handler = _Handler(world)
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-        logger.propagate = False
-        logger.addHandler(handler)
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        for logger, (level, propagate) in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-            logger.propagate = propagate
-            logger.removeHandler(handler)
-
-
-class _Handler(logging.Handler):
-    """Takes the errors of the product's logs."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def emit(self, record: logging.LogRecord) -> None:
-        expected = "journal_failed" in record.getMessage()
-        if not expected and any(process.alive for process in self._world.processes()):
-            self._world.findings.notes.append(record.getMessage())
