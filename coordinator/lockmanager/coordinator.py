@@ -11,6 +11,7 @@ from typing import Self
 
 from .acquiring import Wish, acquire_efficiency, acquire_quorum
 from .checks import checked_label, checked_name, checked_ttl, checked_wait
+from .cleaning import to_its_end
 from .clock import Clock, SystemClock
 from .discovery import ClusterDocuments, read_cluster_file
 from .engine import Engine, Randomness, SystemRandomness
@@ -122,11 +123,9 @@ class Coordinator:
         if self._engine is not None and self._engine.inherited:
             return
         engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.close()
         sockets, self._sockets = self._sockets, None
-        if sockets is not None:
-            await sockets.close()
+        if engine is not None or sockets is not None:
+            await to_its_end(_close(engine, sockets))
 
     # Locks
 
@@ -225,6 +224,15 @@ class Coordinator:
             return self._source
         async with ClusterDocuments(api_key=self._api_key) as documents:
             return await documents.load(self._source.url)
+
+
+async def _close(engine: Engine | None, sockets: WebSocketConnector | None) -> None:
+    try:
+        if engine is not None:
+            await engine.close()
+    finally:
+        if sockets is not None:
+            await sockets.close()
 
 
 def _checked_network(network: str | None) -> str | None:
