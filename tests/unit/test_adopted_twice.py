@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from lockmanager.wire import Mode, Revoked, Space, token_digest
+from lockmanager.wire import Lost, Mode, Revoked, token_digest
 from lockmanager_node.journal import DiskJournal
-from lockmanager_node.records import Adoption
+from lockmanager_node.records import Adoption, RevokedRecord
 from lockmanager_node.recovery import Past
 from lockmanager_node.table import Table
 from lockmanager_node.waking import take_up
-from tests.support.table_cases import INCARNATION, KEY, NOW, TTL, WALL, Desk, token_of, told
+from tests.support.table_cases import INCARNATION, KEY, NOW, TTL, WALL, Desk, acquire, only, token_of, told
 
 ABOUT = {"node": "node1", "cluster": "c"}
 
@@ -66,12 +66,25 @@ def test_a_token_revoked_by_force_is_not_granted_because_it_also_stands_in_line(
     assert not desk.holds("ann")
 
 
-def test_a_token_revoked_by_force_twice_is_forgotten_without_a_fault() -> None:
+def test_a_lease_beside_what_was_adopted_of_it_is_revoked_once_and_answered_so_until_both_are_over() -> None:
     desk = Desk()
+    desk.acquire("ann", ttl=TTL)
     desk.table.silent = True
-    desk.acquire("ann", ticket=WALL + 1)
-    desk.table.serve([told_of("ann", ttl=2 * TTL), told_of("bob", ttl=2 * TTL)], 0, desk.now)
-    desk.table.revoke(KEY, desk.now, force=True)
-    desk.wait(1)
-    desk.table.revoke((Space.QUORUM, KEY[1]), desk.now, force=True)
-    desk.wait(60)
+    desk.table.serve([told_of("ann", ttl=2 * TTL)], WALL, desk.now)
+    count, _ = desk.table.revoke(KEY, desk.now, force=True)
+    assert (count, desk.table.lease_count) == (2, 0)
+    desk.wait(19.9)
+    only(Revoked, desk.renew("ann"))
+    desk.wait(0.1)
+    only(Lost, desk.renew("ann"))
+
+
+def test_a_token_that_is_revoked_as_two_records_leaves_one_in_the_journal() -> None:
+    table = Table(INCARNATION, journaled=True)
+    table.handle("session", acquire("ann", ticket=WALL, ttl=TTL), NOW, WALL)
+    table.silent = True
+    table.serve([told_of("ann", ttl=2 * TTL)], WALL, NOW)
+    count, _ = table.revoke(KEY, NOW, force=True)
+    assert count == 2
+    kept = [record for _, record in table.take_changes().records if record is not None]
+    assert kept == [RevokedRecord(token_digest(token_of("ann")), NOW + 2 * TTL, 2 * TTL)]

@@ -117,6 +117,11 @@ def test_a_duration_has_three_digits_in_the_unit_that_fits_it(seconds: float | N
     assert duration(seconds) == shown
 
 
+def test_a_run_tells_the_cluster_it_measured_and_from_where() -> None:
+    where = "cluster 'c': 3 nodes, 3 decide about a name"
+    assert str(SETTING) == f"{where}; one client process (uvloop), 3 s per part"
+
+
 def test_the_table_has_a_row_for_every_figure_and_a_cause_where_a_node_gave_none() -> None:
     assert list(rows(SETTING, FIGURES)) == [
         ("one worker", "acquire + release, median", "620 µs"),

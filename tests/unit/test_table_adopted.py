@@ -247,6 +247,25 @@ def test_it_is_addressed_to_whoever_renewed_it() -> None:
     assert [to for to, _ in outbox] == ["another session"]
 
 
+def test_a_lease_released_during_the_silence_is_not_adopted() -> None:
+    desk = Desk()
+    desk.table.silent = True
+    desk.release("ann")
+    desk.table.serve([told_of("ann", mode=SHARED), told_of("bob", mode=SHARED)], 0, desk.now)
+    assert not desk.holds("ann")
+    assert desk.holds("bob")
+
+
+def test_leases_are_told_in_the_order_of_their_numbers_and_none_after_the_last_number() -> None:
+    desk = rejoined(told_of("ann"))
+    desk.acquire("bob", name="another")
+    ann, bob = desk.lease("ann"), desk.lease("bob")
+    assert list(desk.table.leases_after(0)) == [ann, bob]
+    assert list(desk.table.leases_after(ann.number)) == [bob]
+    assert bob.number == desk.table.last_number
+    assert list(desk.table.leases_after(desk.table.last_number)) == []
+
+
 def test_nothing_of_it_is_left_when_it_is_over() -> None:
     desk = rejoined(told_of("ann"))
     desk.wait(TTL / MICROSECONDS)

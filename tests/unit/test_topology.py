@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +196,21 @@ def test_no_repr_shows_a_hash() -> None:
     assert "'web'" in repr(parse_cluster(FULL))
 
 
+def test_what_is_shown_of_keys_to_people_has_no_hash() -> None:
+    assert ApiKey("web", HASH).__rich_repr__() == [("id", "web")]
+    assert Classic(enabled=True, key_sha256=HASH).__rich_repr__() == [("enabled", True), ("key", "set")]
+    assert Classic(enabled=False).__rich_repr__() == [("enabled", False), ("key", "none")]
+
+
+def test_trouble_with_a_text_that_has_no_place_in_it_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumbles(loader: yaml.SafeLoader) -> None:
+        raise yaml.YAMLError("out of sorts")
+
+    monkeypatch.setattr(yaml.SafeLoader, "get_single_data", stumbles)
+    with pytest.raises(InvalidCluster, match="not readable as YAML: out of sorts"):
+        parse_cluster(ONE_NODE)
+
+
 def test_a_hash_may_be_written_in_capitals() -> None:
     assert ApiKey("web", HASH.upper()) == ApiKey("web", HASH)
 
@@ -334,6 +350,24 @@ def test_each_network_has_its_url() -> None:
 
 def test_a_node_without_a_public_url_is_reached_by_its_url_everywhere() -> None:
     assert parse_cluster(FULL).url("node3", "public") == "http://node3:8000"
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("http://localhost:8001", True),
+        ("HTTP://localhost:8001/", True),
+        ("http://node1:8000", False),
+        ("http://node3:8000", False),
+        ("http://node4:8000", False),
+        ("http://elsewhere:8001", False),
+        ("no url", False),
+    ],
+)
+def test_a_public_address_is_one_that_a_node_does_not_have_inside(url: str, public: bool) -> None:
+    same = NodeAddress("node4", "http://node4:8000", "http://node4:8000")
+    cluster = Cluster(name="shop", nodes=(*parse_cluster(FULL).nodes, same))
+    assert cluster.is_public(url) is public
 
 
 def test_an_unknown_network_is_refused_and_named() -> None:
