@@ -1,4 +1,4 @@
-"""Without a network of their own, partitions are what the clients' proxies hold up: in the right direction, and no more."""
+"""Without a network of its own, a partition is what proxies hold up: in the right direction, and no more."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_a_loop_on_which_nothing_can_happen_any_more_says_who_waits() -> None:
 
 
 def test_a_loop_that_goes_on_and_on_is_stopped() -> None:
-    async def main(_: VirtualLoop) -> None:
+    async def main(loop: VirtualLoop) -> None:
         for _ in count():
             await asyncio.sleep(1)
 
