@@ -19,7 +19,7 @@ from lockmanager_node.lock import Lock
 from lockmanager_node.table import Table
 from tests.support.model_nodes import Node
 from tests.support.model_parts import TTL, Wire
-from tests.support.model_run import LATE, SHAKY, Broken, World
+from tests.support.model_run import LATE, MIXED, SHAKY, Broken, World
 
 SCHEDULES = 90
 """Runs per number of nodes; each is a few thousand steps."""
@@ -127,7 +127,7 @@ def nobody_yields(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "trouble", "shared", "found"),
     [
-        (late_yields_are_not_answered, LATE, 0.0, "wait for ever"),
+        (late_yields_are_not_answered, MIXED, 0.0, "wait for ever"),
         (the_echo_is_taken_when_the_frame_leaves, LATE, 0.0, "two holders at once|a fence went back"),
         (a_raise_leaves_the_exclusive_mark, SHAKY, 0.5, "a fence went back"),
         (a_grant_is_inquired_once_for_all, SHAKY, 0.0, "wait for ever"),
