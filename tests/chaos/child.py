@@ -16,7 +16,6 @@ from tests.chaos.namespaces import Namespace, inside
 from tests.chaos.undertaker import Undertaker
 
 REPOSITORY: Final = Path(__file__).parents[2]
-START_DEADLINE: Final = 30.0
 
 Said = dict[str, Any]
 

@@ -19,8 +19,8 @@ from tests.chaos.resource import KINDS
 from tests.chaos.undertaker import Undertaker
 from tests.chaos.workload import Pace
 
-_START_DEADLINE: Final = 60.0
-_END_DEADLINE: Final = 60.0
+_START_DEADLINE: Final = 180.0
+_END_DEADLINE: Final = 120.0
 """Seconds within which a client that was told to stop has ended: far beyond the longest wait of its acquisitions."""
 
 

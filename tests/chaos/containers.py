@@ -62,6 +62,7 @@ class Containers:
 
     def check(self, scene: Scene) -> None:
         for node in NODES:
-            state = self._stack.inspect(node)["State"]
-            if state["Status"] != "running":
-                scene.on_violation(f"{node} ended by itself with status {state['ExitCode']}: {self._stack.logs(node)}")
+            facts = self._stack.inspect(node)
+            if facts["State"]["Status"] != "running" or facts["RestartCount"]:
+                how = f"{facts['State']['Status']}, started again {facts['RestartCount']} times"
+                scene.on_violation(f"{node} ended by itself ({how}): {self._stack.logs(node)}")

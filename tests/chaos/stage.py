@@ -25,7 +25,7 @@ from tests.chaos.workload import CONTENDED, Pace
 
 _PARTIES: Final = ("client1", "client2", "client3", "client4")
 _PER_PROCESS: Final = 2
-_START_DEADLINE: Final = 60.0
+_START_DEADLINE: Final = 180.0
 _CALMS_WITHIN: Final = 120.0
 """Seconds after the last fault within which every contended lock must be acquired again."""
 
@@ -113,7 +113,17 @@ class Run:
     async def _play(self, outcome: Outcome, undertaker: Undertaker, stack: AsyncExitStack) -> dict[str, Totals]:
         cluster = await self.ground.open(_PARTIES, self.directory, undertaker, stack)
         resource = await self._start_resource(undertaker, stack)
-        plan = Plan(
+        clients = await self._start_clients(self._plan(cluster, outcome, undertaker), stack)
+        scene = Scene(cluster.node_ids, cluster.replicas, clients, resource, outcome.violations.append, outcome.counts)
+        outcome.seconds = await self._strike(scene)
+        await self._calms_down(scene)
+        self.ground.check(scene)
+        await asyncio.gather(*(client.stop() for client in clients.values()))
+        outcome.counts["cycles/efficiency"] += sum(client.efficiency_cycles for client in clients.values())
+        return await resource.report()
+
+    def _plan(self, cluster: Cluster, outcome: Outcome, undertaker: Undertaker) -> Plan:
+        return Plan(
             cluster=cluster,
             network=self.ground.network,
             seed=self.seed,
@@ -123,24 +133,20 @@ class Run:
             undertaker=undertaker,
             on_violation=outcome.violations.append,
         )
-        clients = await self._start_clients(plan, stack)
-        scene = Scene(cluster.node_ids, cluster.replicas, clients, resource, outcome.violations.append, outcome.counts)
+
+    async def _strike(self, scene: Scene) -> float:
+        """Let the nemesis strike; returns for how many seconds it did."""
         began = now()
         with (self.directory / "nemesis.log").open("w", encoding="utf-8") as log:
             nemesis = Nemesis(
                 self.ground.kinds(scene),
                 self.seed,
-                outcome.violations.append,
+                scene.on_violation,
                 on_strike=lambda what: print(f"{now() / 1e9:.3f} {what}", file=log, flush=True),
                 all_kinds=self.all_kinds,
             )
             await nemesis.strike(self.seconds)
-        outcome.seconds = (now() - began) / 1e9
-        await self._calms_down(resource, outcome)
-        self.ground.check(scene)
-        await asyncio.gather(*(client.stop() for client in clients.values()))
-        outcome.counts["cycles/efficiency"] += sum(client.efficiency_cycles for client in clients.values())
-        return await resource.report()
+        return (now() - began) / 1e9
 
     @property
     def _socket(self) -> Path:
@@ -179,16 +185,21 @@ class Run:
         await asyncio.gather(*(client.start() for client in clients.values()))
         return clients
 
-    async def _calms_down(self, resource: ResourceConnection, outcome: Outcome) -> None:
+    async def _calms_down(self, scene: Scene) -> None:
         """Wait until everybody is served again: faults that are over leave nothing behind."""
-        before, deadline = (await resource.report())[KINDS[0]].values, now() + _CALMS_WITHIN * 1e9
+        before, deadline = await _values(scene), now() + _CALMS_WITHIN * 1e9
         waiting = list(CONTENDED)
         while waiting and now() < deadline:
             await asyncio.sleep(0.2)
-            values = (await resource.report())[KINDS[0]].values
+            values = await _values(scene)
             waiting = [lock for lock in CONTENDED if values.get(lock, 0) < before.get(lock, 0) + _CALM]
         if waiting:
-            outcome.violations.append(f"{_CALMS_WITHIN:g} s after the last fault nobody acquires {waiting}")
+            scene.on_violation(f"{_CALMS_WITHIN:g} s after the last fault nobody acquires {waiting}")
+
+
+async def _values(scene: Scene) -> dict[str, int]:
+    """Return what the counters have come to where fences are checked: every acquisition adds one."""
+    return (await scene.resource.report())[KINDS[0]].values
 
 
 def _cpu_seconds() -> float:

@@ -31,7 +31,7 @@ _LEFT_OUT: Final = ("benchmarks", "chaos", "e2e", "fuzz", "model", ".*")
 """What no check of a bug needs."""
 
 _PLUGINS: Final = ("-p", "tests.planted.witness", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "no:hypothesispytest")
-_PYTEST: Final = ("pytest", *_PLUGINS, "-x", "-q", "--tb=short")
+_PYTEST: Final = ("pytest", *_PLUGINS, "-x", "-q", "--tb=short", "--timeout=0")
 _FAILED: Final = 1
 """The exit status of pytest, and of the simulation, when something was found."""
 
