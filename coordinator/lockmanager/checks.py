@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from .durations import microseconds
+from .durations import MICROSECONDS, microseconds
 from .errors import RequestRejected
 from .topology import Limits
 
@@ -44,6 +44,8 @@ def checked_wait(wait: object) -> int | None:
     value = _number("wait", wait)
     if value < 0:
         raise RequestRejected("wait", f"a wait is 0 (try once) or more seconds, or None (for ever); got {value:g}")
+    if not isfinite(value * MICROSECONDS):
+        raise RequestRejected("wait", f"a wait of {value:g} s cannot be counted in microseconds; None waits for ever")
     return microseconds(value)
 
 

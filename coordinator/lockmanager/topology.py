@@ -29,11 +29,11 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _SECRET_PATHS: Final = ("api_keys", "classic")
 _LARGEST_EPOCH: Final = 2**53
-_YEAR: Final = 31_536_000.0
+YEAR: Final = 31_536_000.0
 _PREFERENCES_KEPT: Final = 16_384
 
 Count = Annotated[int, Meta(ge=1, le=2**31)]
-Seconds = Annotated[float, Meta(gt=0.0, le=_YEAR)]
+Seconds = Annotated[float, Meta(gt=0.0, le=YEAR)]
 
 
 class InvalidCluster(ValueError):

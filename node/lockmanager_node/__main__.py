@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JournalRefused as error:
         return _refuse(error, EX_DATAERR)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    status = _run(config, listener, journal)
+    try:
+        status = _run(config, listener, journal)
+    except JournalRefused as error:
+        return _refuse(error, EX_DATAERR)
     gc.freeze()  # nothing is left to do: looking once more through a full table would take the interpreter seconds
     return status
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockmanager import topology
-from lockmanager.durations import microseconds, seconds
+from lockmanager.durations import MICROSECONDS, microseconds, seconds
 from lockmanager.wire import TOKEN_LENGTH, Acquire, Space
 
 LARGEST_FENCE: Final = (1 << 53) - 1
 """The largest integer every JSON reader keeps exact."""
+
+LONGEST_TTL: Final = microseconds(topology.YEAR)
+"""What a cluster may allow at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,21 @@ def check_ticket(ticket: int, limits: Limits, wall: int) -> Excess | None:
     )
 
 
-def check_fence(fence: int) -> Excess | None:
-    """A fence is a positive integer of at most 53 bits."""
-    if 1 <= fence <= LARGEST_FENCE:
+def check_fence(fence: int, limits: Limits, wall: int) -> Excess | None:
+    """A fence is positive and at most two days ahead of the node's wall clock: a ticket's day, and clocks that differ.
+
+    All later fences exceed it, so one far ahead would leave none for those who come after.
+    """
+    if fence < 1:
+        return Excess("fence", f"a fence is a positive integer; this one is {fence}")
+    ahead, most = fence - wall, 2 * limits.ticket_ahead
+    if ahead <= most and fence <= LARGEST_FENCE:
         return None
-    return Excess("fence", f"a fence is an integer of 1 to 53 bits; this one is {fence}")
+    return Excess(
+        "fence",
+        f"the fence is {ahead // MICROSECONDS} s ahead of this node's wall clock, more than the {seconds(most):.0f} s"
+        " allowed: set the clocks of the client and of the nodes",
+    )
 
 
 def check_session_space(space: Space) -> Excess | None:

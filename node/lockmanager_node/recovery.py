@@ -18,6 +18,7 @@ from lockmanager.durations import MICROSECONDS, seconds
 from lockmanager.topology import Cluster
 from lockmanager.wire import State
 
+from .limits import LONGEST_TTL, Limits, check_fence
 from .records import Adoption
 
 SILENCE: Final = 30 * MICROSECONDS
@@ -113,6 +114,21 @@ class _Peer:
         """Read it anew."""
         self.reading = self.first_at = None
         self.read_twice = False
+
+
+def implausible(report: Report, limits: Limits, wall: int) -> str | None:
+    """Say why a report cannot be true, None if it can: what a peer tells becomes this node's own.
+
+    A ttl is at most what any cluster may allow: this one may have allowed more before than it does now.
+    """
+    for fence in (report.fence, *(lease.fence for lease in report.leases)):
+        if fence and (excess := check_fence(fence, limits, wall)) is not None:
+            return f"it tells what cannot be: {excess.detail}"
+    for ttl in (lease.ttl for lease in report.leases):
+        if not 0 < ttl <= LONGEST_TTL:
+            most = seconds(LONGEST_TTL)
+            return f"it tells of a lease for {seconds(ttl):g} s, and no cluster allows more than {most:g} s"
+    return None
 
 
 def answers_needed(cluster: Cluster) -> int:

@@ -16,16 +16,23 @@ from lockmanager.clock import Clock
 from lockmanager.durations import MICROSECONDS, seconds
 from lockmanager.topology import Cluster
 
-from .recovery import SILENCE, Readiness, Rejoin, Report, Verdict, answers_needed
+from .limits import Limits
+from .recovery import SILENCE, Readiness, Rejoin, Report, Verdict, answers_needed, implausible
 
 log = logging.getLogger("lockmanager_node")
 
 ASK_DEADLINE: Final = 2.0
 """Seconds one question may take."""
 
+READ_DEADLINE: Final = 60.0
+"""Seconds all pages of one peer's report may take."""
+
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
 """Seconds between two rounds of questions: doubled from the first to the longest."""
+
+LARGEST_PAGE: Final = 64 << 20
+"""Bytes of one page: several times what 5,000 leases with the longest names and labels take in JSON."""
 
 _NO_LEASES: Final = 10**18 - 1
 """Asks for what comes after this number: an answer without leases, while they are of no use yet."""
@@ -53,9 +60,19 @@ async def http_asking(headers: Mapping[str, str]) -> AsyncIterator[Ask]:
 
         async def ask(url: str, query: Mapping[str, str]) -> tuple[int, bytes]:
             async with http.get(url, params=query, allow_redirects=False) as response:
-                return response.status, await response.read()
+                return response.status, await _whole(response)
 
         yield ask
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body; raises ClientPayloadError for one that no lock node would send."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_PAGE:
+            raise aiohttp.ClientPayloadError(f"a report of more than {LARGEST_PAGE} bytes")
+    return bytes(body)
 
 
 class Rejoiner:
@@ -71,8 +88,10 @@ class Rejoiner:
         urls: Mapping[str, str],
         fingerprint: str,
         key: str | None,
+        limits: Limits | None = None,
         asking: Asking = http_asking,
     ) -> None:
+        self._limits = limits or Limits()
         self._asking = asking
         self._rejoin = rejoin
         self._clock = clock
@@ -107,6 +126,7 @@ class Rejoiner:
             urls=urls,
             fingerprint=cluster.fingerprint,
             key=key,
+            limits=Limits.of(cluster.limits),
             asking=asking,
         )
 
@@ -166,9 +186,10 @@ class Rejoiner:
         asked_at = self._clock.now()
         try:
             since = self._rejoin.known_upto(peer) if asked_at >= self._rejoin.silence_ends else _NO_LEASES
-            report, read_at = await self._read(ask, peer, since)
+            async with asyncio.timeout(READ_DEADLINE):
+                report, read_at = await self._read(ask, peer, since)
         except TimeoutError:
-            self._rejoin.on_no_report(peer, f"no answer within {ASK_DEADLINE:g} s")
+            self._rejoin.on_no_report(peer, f"what it tells did not end within {READ_DEADLINE:g} s")
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self._rejoin.on_no_report(peer, "it answers, but not as a lock node does")
         except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last: a host name no address can be
@@ -184,8 +205,10 @@ class Rejoiner:
         first = page = await self._page(ask, peer, after=after)
         leases = list(page.leases)
         while page.after is not None:
-            read_at = self._clock.now()
-            page = await self._page(ask, peer, after=page.after)
+            if page.after <= after:
+                raise _Unusable("it tells the same leases again and again")
+            read_at, after = self._clock.now(), page.after
+            page = await self._page(ask, peer, after=after)
             if page.incarnation != first.incarnation:
                 raise _Unusable("it was restarted while it told its leases")
             leases += page.leases
@@ -195,7 +218,10 @@ class Rejoiner:
 
     async def _page(self, ask: Ask, peer: str, after: int) -> Report:
         query = self._question | {"after": str(after)}
-        status, body = await ask(f"{self._urls[peer]}/v1/recovery", query)
+        try:
+            status, body = await ask(f"{self._urls[peer]}/v1/recovery", query)
+        except TimeoutError:
+            raise _Unusable(f"no answer within {ASK_DEADLINE:g} s") from None
         if status != 200:
             raise _Unusable(f"it answers {status}")
         report = _report.decode(body)
@@ -203,6 +229,8 @@ class Rejoiner:
             raise _Unusable(f"the node at its address says it is {report.node[:64]!r}")
         if report.fingerprint != self._fingerprint:
             raise _Unusable("it belongs to another cluster: node ids, replicas or epoch differ")
+        if (reason := implausible(report, self._limits, self._clock.wall())) is not None:
+            raise _Unusable(reason)
         return report
 
 

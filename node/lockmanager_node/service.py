@@ -86,8 +86,9 @@ class Service:
         return self._clock.now()
 
     def next_ticket(self) -> int:
-        """Number a request that came without a ticket (HTTP) as a coordinator would."""
-        return max(self._clock.wall(), self.table.largest_ticket + 1)
+        """Number a request that came without a ticket (HTTP) as a coordinator would: after all seen, if not too far."""
+        wall, after = self._clock.wall(), self.table.largest_ticket + 1
+        return after if wall < after <= wall + self.table.limits.ticket_ahead else wall
 
     # Sessions
 

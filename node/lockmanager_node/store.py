@@ -1,8 +1,8 @@
 """The journal's file: an SQLite database in WAL mode that one thread of one process uses. Blocking.
 
 Two tables. `about`: whose journal it is, and what the node must remember of its own life. `record`: one row for each
-lease and each token revoked by force, and the largest fence under number 0; each row carries a checksum, because
-SQLite has none for its pages. Whatever is wrong with a file that exists is a refusal to open it: an empty
+lease and each token revoked by force, and the largest fence under number 0. Each row of both carries a checksum,
+because SQLite has none for its pages. Whatever is wrong with a file that exists is a refusal to open it: an empty
 journal and one that cannot be read are never taken for each other.
 """
 
@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -25,7 +25,8 @@ import msgspec
 from .records import Kept, Record
 
 FILE_NAME: Final = "journal.db"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Version 1 had no checksums in `about`; it is read once more, and becomes version 2."""
 
 _LARGEST_WAL: Final = 16 << 20
 _KEPT_WAL: Final = 8 << 20
@@ -36,7 +37,7 @@ _SCHEMA: Final = (
     "PRAGMA auto_vacuum = INCREMENTAL",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
-    "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL)",
 )
 _SETTINGS: Final = (
@@ -48,12 +49,12 @@ _SETTINGS: Final = (
 )
 # One statement for thousands of rows: the interpreter lets go of its lock once, not once per row, and a busy event loop
 # would take milliseconds to give it back each time.
-_PUT: Final = """
-    INSERT OR REPLACE INTO record
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
-"""
+_ROWS: Final = (
+    "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)"
+)
+_PUT: Final = f"INSERT OR REPLACE INTO record {_ROWS}"
+_NOTE: Final = f"INSERT OR REPLACE INTO about {_ROWS}"
 _END: Final = "DELETE FROM record WHERE number IN (SELECT value FROM json_each(?))"
-_NOTE: Final = "INSERT OR REPLACE INTO about SELECT key, value FROM json_each(?)"
 
 _ROWS_AT_ONCE: Final = 5_000
 """SQLite takes no text of a thousand million bytes; after another boot a batch holds every lease of the node."""
@@ -64,7 +65,7 @@ _TIDY_AT_LATEST: Final = 4_000
 """Pages that may have been written to the WAL, about, before they are moved into the database."""
 
 _FREE_PAGES: Final = 1_000
-_REPLACE: Final = "replace this node: stop it, empty its data directory and start it again (it rejoins from its peers)"
+REPLACE: Final = "replace this node: stop it, empty its data directory and start it again (it rejoins from its peers)"
 
 _PRIMARY_CODE: Final = 0xFF
 _OF_THE_DISK: Final = (
@@ -75,6 +76,8 @@ _OF_THE_DISK: Final = (
     sqlite3.SQLITE_READONLY,
 )
 """What SQLite says of a disk or of permissions rather than of what is in the file."""
+
+_Key = TypeVar("_Key", int, str)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
@@ -131,6 +134,8 @@ class Store:
             self._check_format()
             self.about = self._read_about()
             self._check_owner(about)
+            if self._is_old:
+                _upgrade(self._db, self.about)
             self._kept: Kept | None = self._read_records()
             self.fence_floor = self._kept.fence_floor
         except BaseException:
@@ -151,7 +156,7 @@ class Store:
         if (version := self._pragma("user_version")) > SCHEMA_VERSION:
             raise JournalRefused(
                 f"the journal {self.path} has version {version}, and this node knows "
-                f"{SCHEMA_VERSION} at most; start the newer version of the node, or {_REPLACE}"
+                f"{SCHEMA_VERSION} at most; start the newer version of the node, or {REPLACE}"
             )
 
     def _read_about(self) -> dict[str, str]:
@@ -160,7 +165,19 @@ class Store:
         complaint = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if complaint != "ok":
             raise self._corrupt(complaint.splitlines()[-1])
-        return dict(self._db.execute("SELECT key, value FROM about"))
+        if self._is_old:
+            return dict(self._db.execute("SELECT key, value FROM about"))
+        about = {}
+        for key, value, checksum in self._db.execute("SELECT key, value, checksum FROM about"):
+            if checksum != _checksum(key, value):
+                raise self._corrupt("the checksum of a note about the node is wrong")
+            about[key] = value
+        return about
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether the notes have no checksums yet."""
+        return self._pragma("user_version") < SCHEMA_VERSION
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -173,7 +190,7 @@ class Store:
             if found != mine:
                 raise JournalRefused(
                     f"the journal {self.path} belongs to {key} {found[:64]!r}, and this is {mine[:64]!r}; give this "
-                    f"node its own data directory, or {_REPLACE}"
+                    f"node its own data directory, or {REPLACE}"
                 )
 
     def _read_records(self) -> Kept:
@@ -186,7 +203,7 @@ class Store:
                     fence_floor = msgspec.json.decode(body, type=int)
                 else:
                     records.append((number, _decoder.decode(body)))
-            except (msgspec.MsgspecError, TypeError):
+            except (msgspec.MsgspecError, TypeError, RecursionError):
                 # Not the error's own words: they may quote the record, and a token is in it.
                 raise self._corrupt(f"record {number} makes no sense") from None
         return Kept(records, fence_floor)
@@ -204,7 +221,7 @@ class Store:
         return self._corrupt(str(error))
 
     def _corrupt(self, what: str) -> JournalRefused:
-        return JournalRefused(f"the journal {self.path} is damaged ({what}); {_REPLACE}")
+        return JournalRefused(f"the journal {self.path} is damaged ({what}); {REPLACE}")
 
     # Writing
 
@@ -266,15 +283,30 @@ def _steps(batch: Batch) -> Iterable[tuple[str, str]]:
     if ended:
         yield _END, _encoder.encode(ended).decode()
     if batch.notes:
-        yield _NOTE, _encoder.encode(batch.notes).decode()
+        yield _NOTE, _notes(batch.notes)
 
 
-def _row(number: int, body: str) -> tuple[int, str, int]:
-    return number, body, _checksum(number, body)
+def _row(key: _Key, body: str) -> tuple[_Key, str, int]:
+    return key, body, _checksum(key, body)
 
 
-def _checksum(number: int, body: str) -> int:
-    return crc32(f"{number} {body}".encode())
+def _notes(notes: Mapping[str, str]) -> str:
+    return _encoder.encode([_row(key, value) for key, value in notes.items()]).decode()
+
+
+def _checksum(key: int | str, body: str) -> int:
+    return crc32(f"{key} {body}".encode())
+
+
+def _upgrade(db: sqlite3.Connection, about: Mapping[str, str]) -> None:
+    """Give the rows of `about` their checksums."""
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("BEGIN")
+    db.execute("ALTER TABLE about ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+    db.execute(_NOTE, (_notes(about),))
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("COMMIT")
+    db.execute("PRAGMA synchronous = NORMAL")
 
 
 def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
@@ -283,7 +315,7 @@ def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
         return
     if wal.exists():
         raise JournalRefused(
-            f"the journal {path} is missing, and {wal.name} beside it is not: put the missing file back, or {_REPLACE}"
+            f"the journal {path} is missing, and {wal.name} beside it is not: put the missing file back, or {REPLACE}"
         )
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
@@ -295,7 +327,7 @@ def _prepare(path: Path, wal: Path, about: Mapping[str, str]) -> None:
         db.execute("BEGIN")
         for statement in _SCHEMA[1:]:
             db.execute(statement)
-        db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        db.execute(_NOTE, (_notes(about),))
         db.execute("COMMIT")
     unfinished.replace(path)
     _sync_directory(path.parent)

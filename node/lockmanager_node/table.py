@@ -72,7 +72,7 @@ class Table(Books):
             case Yield():
                 self._yield(owner, request, now, outbox)
             case _:
-                self._raise(owner, request, outbox)
+                self._raise(owner, request, wall, outbox)
         return outbox
 
     def end_session(self, owner: Owner, now: int) -> Outbox:
@@ -252,13 +252,13 @@ class Table(Books):
             self._join_line(lock, lease.waiter)
             self._settle(lock, now, outbox)
 
-    def _raise(self, owner: Owner, request: Raise, outbox: Outbox) -> None:
+    def _raise(self, owner: Owner, request: Raise, wall: int, outbox: Outbox) -> None:
         lease = self._standing(request.token)
         if lease is None:
             self._lost_unless_known(owner, request.token, outbox)
         elif lease.revoked:
             outbox.append((owner, Revoked(request.token)))
-        elif (excess := check_fence(request.fence)) is not None:
+        elif (excess := check_fence(request.fence, self.limits, wall)) is not None:
             outbox.append((owner, Rejected(request.token, excess.code, excess.detail)))
         else:
             lease.fence = max(lease.fence, request.fence)

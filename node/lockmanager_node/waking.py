@@ -10,6 +10,7 @@ from lockmanager.topology import Cluster
 from .config import NodeConfig
 from .journal import DiskJournal, GroupJournal
 from .recovery import Past
+from .store import REPLACE, JournalRefused
 from .table import Table
 
 log = logging.getLogger("lockmanager_node")
@@ -47,9 +48,9 @@ def take_up(journal: GroupJournal, table: Table, past: Past, now: int, *, boot: 
 
     `boot` is this boot of the machine; an empty one is the same as no other.
     """
-    for key, value in journal.about.items():
+    for key in journal.about:
         if key.startswith(PAST_KEY):
-            past.note(key.removeprefix(PAST_KEY), int(value))
+            past.note(key.removeprefix(PAST_KEY), _incarnation(journal, key))
     same_boot = bool(boot) and journal.about.get(BOOT_KEY) == boot
     kept = journal.take_kept()
     if SERVED_KEY not in journal.about:
@@ -66,4 +67,14 @@ def asks_as(journal: GroupJournal | None, incarnation: int) -> int:
     Its starts so far were one first start, interrupted: nothing was granted in between. Whoever loses the disk loses
     this with it, and has a past.
     """
-    return incarnation if journal is None else int(journal.about.get(ASKS_AS_KEY, incarnation))
+    return incarnation if journal is None or ASKS_AS_KEY not in journal.about else _incarnation(journal, ASKS_AS_KEY)
+
+
+def _incarnation(journal: GroupJournal, key: str) -> int:
+    """Read a note that is an incarnation; raises JournalRefused when it is none."""
+    text = journal.about[key]
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise JournalRefused(
+        f"the journal {journal.path} is damaged ({key!r} is {text[:40]!r} and not a whole number); {REPLACE}"
+    )

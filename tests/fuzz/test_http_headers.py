@@ -42,6 +42,7 @@ _ODD: Final[list[Header]] = [
     (b"Connection", b"Upgrade, close"),
     (b"Upgrade", b"websocket"),
     (b"Expect", b"100-continue"),
+    (b"Expect", b"a miracle"),
     (b"Content-MD5", b"x"),
     (b"Cookie", b"a=b; =; \xff"),
     (b"If-None-Match", b'"x'),

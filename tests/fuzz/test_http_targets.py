@@ -18,7 +18,10 @@ FOREIGN: Final = b"f" * 32
 
 _LISTS: Final = [b"prefix", b"after", b"limit", b"space"]
 _RECOVERY: Final = [b"node", b"incarnation", b"after"]
-_CLASSIC: Final = [b"lockname", b"timeout", b"lifetime", b"token", b"auth", b"ttl"]
+_CLASSIC: Final = [b"lockname", b"lifetime", b"token", b"auth", b"ttl"]
+_WAITS: Final = [b"timeout=" + wait for wait in (b"0", b"0.01", b"-1", b"", b"x", b"%ff", b"1e-3")]
+"""None for which a property would have to wait."""
+
 _VALUES: Final = [
     *(b"a", b"held", b"", b"1", b"1000", b"0", b"-1", b"1e3", b"NaN", b"9" * 30, b"0.5", b"node", b"node1", b"quorum"),
     *(b"MmhlbGQ", b"MmhlbGQ=", b"OWE", b"%ff", b"%", b"%00", b"+", b"%2B", b"%ED%A0%80", FOREIGN, b"T" * 300),
@@ -29,9 +32,14 @@ _lightly_quoted = st.builds(lambda data: quote_from_bytes(data, safe="/!$&'()*+,
 _pieces = weighted((4, one_of_many(_VALUES)), (2, _quoted), (2, _lightly_quoted))
 
 
-def _queries(names: list[bytes]) -> SearchStrategy[bytes]:
+def _queries(names: list[bytes], *whole: bytes) -> SearchStrategy[bytes]:
+    """Give queries of these names, of whole pairs, and of anything."""
     keys = weighted((8, st.sampled_from(names)), (1, _pieces))
-    pairs = weighted((9, st.builds(lambda key, value: key + b"=" + value, keys, _pieces)), (1, _pieces))
+    pairs = weighted(
+        (8, st.builds(lambda key, value: key + b"=" + value, keys, _pieces)),
+        (1, st.sampled_from([*whole, b"="])),
+        (1, _pieces),
+    )
     return st.builds(lambda all_of: b"?" + b"&".join(all_of), st.lists(pairs, max_size=4)) | st.just(b"")
 
 
@@ -47,7 +55,7 @@ _LISTED: Final = _whole(st.just(b"/v1/locks"), _queries(_LISTS))
 _SHOWN: Final = _whole(_under(b"/v1/locks/", b"/v1//locks/", b"/v1/locks/../"), _queries(_LISTS))
 _RECOVERED: Final = _whole(st.just(b"/v1/recovery"), _queries(_RECOVERY))
 _FIRST_FORM: Final = _whole(_under(b"/getLock/", b"/releaseLock/", b"/releaseLock/a/"), _queries(_CLASSIC))
-_LATER_FORM: Final = _whole(st.sampled_from([b"/getlock", b"/releaselock", b"/status"]), _queries(_CLASSIC))
+_LATER_FORM: Final = _whole(st.sampled_from([b"/getlock", b"/releaselock", b"/status"]), _queries(_CLASSIC, *_WAITS))
 _OTHERS: Final = _whole(_under(b"/", b"/v1/", b"//", b"/v1/session", b"/v1/acquire/", b"*"), _queries(_LISTS))
 targets = st.one_of(_LISTED, _SHOWN, _RECOVERED, _FIRST_FORM, _LATER_FORM, _OTHERS)
 methods = weighted(

@@ -33,6 +33,7 @@ _HEADERS: Final = [
     b"Sec-WebSocket-Version: 8",
     b"Sec-WebSocket-Version: x",
     b"Sec-WebSocket-Key: short",
+    b"Sec-WebSocket-Key: \xff",
     b"Sec-WebSocket-Protocol: chat",
     b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
     b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=99",

@@ -96,6 +96,13 @@ def test_a_bad_wait_is_rejected(wait: Any) -> None:
     assert caught.value.code == "wait"
 
 
+def test_a_wait_that_no_number_of_microseconds_tells_is_rejected() -> None:
+    assert checked_wait(1e302) == round(1e308)
+    with pytest.raises(RequestRejected, match=r"a wait of 1e\+303 s cannot be counted in microseconds") as caught:
+        checked_wait(1e303)
+    assert caught.value.code == "wait"
+
+
 def test_a_huge_value_of_the_wrong_kind_is_quoted_in_short() -> None:
     with pytest.raises(RequestRejected) as caught:
         checked_ttl("9" * 100_000, LIMITS)

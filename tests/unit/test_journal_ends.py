@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lockmanager_node import committing
 from lockmanager_node import journal as journal_module
 from lockmanager_node.journal import DiskJournal
 from lockmanager_node.store import Batch, Store
@@ -145,11 +146,13 @@ async def test_a_commit_that_does_not_end_is_not_waited_for_for_ever(
     gate: Gate, journal: DiskJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(journal_module, "CLOSE_DEADLINE", 0.0)
+    monkeypatch.setattr(committing, "_JOIN_DEADLINE", 0.0)
     journal.write(granted(1))
     await gate.arrival()
     with caplog.at_level(logging.WARNING):
         await journal.close()
     assert "journal_slow" in caplog.text
+    gate.open()
 
 
 async def test_abandoning_loses_only_what_was_not_handed_over(

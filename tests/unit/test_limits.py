@@ -100,12 +100,27 @@ def test_a_ticket_is_positive(ticket: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fence", "allowed"), [(0, False), (1, True), (LARGEST_FENCE, True), (LARGEST_FENCE + 1, False)]
+    ("fence", "allowed"),
+    [(0, False), (1, True), (WALL + 2 * DAY, True), (WALL + 2 * DAY + 1, False), (LARGEST_FENCE, False)],
 )
-def test_a_fence_is_positive_and_fits_53_bits(fence: int, allowed: bool) -> None:
-    excess = check_fence(fence)
+def test_a_fence_is_positive_and_at_most_two_days_ahead_of_the_wall_clock(fence: int, allowed: bool) -> None:
+    excess = check_fence(fence, LIMITS, WALL)
     assert (excess is None) is allowed
-    assert excess is None or (excess.code, str(fence) in excess.detail) == ("fence", True)
+    assert excess is None or excess.code == "fence"
+
+
+@pytest.mark.parametrize(
+    ("fence", "said"), [(-1, "this one is -1"), (WALL + 3 * DAY, "259200 s ahead"), (10**400, "set the clocks")]
+)
+def test_a_fence_that_is_refused_is_named(fence: int, said: str) -> None:
+    excess = check_fence(fence, LIMITS, WALL)
+    assert excess is not None
+    assert said in excess.detail
+
+
+def test_a_fence_fits_53_bits_whatever_the_clock_says() -> None:
+    assert check_fence(LARGEST_FENCE, LIMITS, LARGEST_FENCE) is None
+    assert check_fence(LARGEST_FENCE + 1, LIMITS, LARGEST_FENCE) is not None
 
 
 @pytest.mark.parametrize("token", ["", "a" * 31, "a" * 33, "a" * 31 + "-", "a" * 31 + "é", "a" * 31 + "\n"])

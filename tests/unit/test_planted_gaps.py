@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lockmanager import Coordinator, LeaseLost
 from lockmanager.ballot import Link
 from lockmanager.durations import MICROSECONDS
-from lockmanager.wire import Granted, Raise, Release, Released, Space, Token
+from lockmanager.wire import Granted, Mode, Raise, Release, Released, Space, Token
 from lockmanager_node import calls
 from lockmanager_node.journal import DiskJournal
-from lockmanager_node.records import Kept
-from lockmanager_node.recovery import Past
+from lockmanager_node.records import Adoption, Kept
+from lockmanager_node.recovery import Past, Rejoin, Report
+from lockmanager_node.rejoining import Ask, Rejoiner
 from lockmanager_node.service import Service
 from lockmanager_node.table import Table
 from lockmanager_node.waking import BOOT_KEY, SERVED_KEY, take_up
@@ -102,6 +106,18 @@ async def test_no_two_acquisitions_of_one_instant_have_the_same_ticket() -> None
     async with network.coordinator() as coordinator:
         tickets = [coordinator.engine.next_ticket() for _ in range(3)]
     assert tickets == [tickets[0], tickets[0] + 1, tickets[0] + 2]
+
+
+@in_virtual_time
+async def test_a_cancelled_acquisition_leaves_nothing_behind() -> None:
+    network = MemoryNetwork(3)
+    async with network.coordinator("holder") as holder, network.coordinator("waiter") as waiter, holder.lock("a"):
+        task = asyncio.create_task(waiter.acquire("a"))
+        await time_passes(0.1)
+        assert [len(waiting_at(network, node)) for node in network.nodes] == [1, 1, 1]
+        task.cancel()
+        await time_passes(0.1)
+        assert [waiting_at(network, node) for node in network.nodes] == [[], [], []]
 
 
 @in_virtual_time
@@ -218,3 +234,26 @@ async def test_the_time_a_node_was_away_counts_only_within_one_boot_of_the_machi
     lease = after.lease(token_of("p"))
     assert lease is not None
     assert lease.deadline == later + TTL - gone * MICROSECONDS
+
+
+@in_virtual_time
+async def test_every_page_of_what_a_peer_holds_is_read() -> None:
+    told = [Adoption(who, "a", who, 1, Mode.SHARED, number, TTL, revoked=False) for number, who in enumerate("pqr", 1)]
+
+    async def ask(url: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        first = int(query["after"])
+        page, rest = told[first : first + 1], told[first + 1 :]
+        upto = first + 1 if rest else len(told)
+        report = Report("node2", 1, "same", False, False, 3, page, upto, after=upto if rest else None)
+        return 200, msgspec.json.encode(report)
+
+    @asynccontextmanager
+    async def asking(headers: Mapping[str, str]) -> AsyncIterator[Ask]:
+        yield ask
+
+    clock, urls = LoopClock(), {"node2": "http://node2"}
+    rejoin = Rejoin(urls, needed=1, began=clock.now(), silence=MICROSECONDS)
+    rejoiner = Rejoiner(
+        rejoin, clock, node="node1", incarnation=1, urls=urls, fingerprint="same", key=None, asking=asking
+    )
+    assert (await rejoiner.run()).adoptions == told

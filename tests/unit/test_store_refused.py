@@ -89,6 +89,35 @@ def test_a_refused_journal_stays_as_it_is(journal: Path) -> None:
     assert contents(journal).numbers == [1, 2, 3]
 
 
+@pytest.mark.parametrize("change", ["value = 'no'", "key = 'servee'", "checksum = checksum + 1"])
+def test_a_note_whose_checksum_is_wrong_is_refused(journal: Path, change: str) -> None:
+    alter(journal, f"UPDATE about SET {change} WHERE key = 'served'")
+    assert says(refusal(journal), "the checksum of a note about the node is wrong", *WAY_OUT)
+
+
+# Of an older version
+
+
+def to_version_1(directory: Path) -> None:
+    for statement in ("ALTER TABLE about DROP COLUMN checksum", "PRAGMA user_version = 1"):
+        alter(directory, statement)
+
+
+def test_a_journal_of_version_1_is_read_and_has_checksums_from_then_on(journal: Path) -> None:
+    before = contents(journal)
+    to_version_1(journal)
+    assert contents(journal) == before
+    alter(journal, "UPDATE about SET value = 'no' WHERE key = 'served'")
+    assert says(refusal(journal), "the checksum of a note")
+
+
+def test_a_refused_journal_of_version_1_stays_as_it_is(journal: Path) -> None:
+    to_version_1(journal)
+    before = (journal / FILE_NAME).read_bytes()
+    refusal(journal, OWNER | {"node": "node2"})
+    assert (journal / FILE_NAME).read_bytes() == before
+
+
 # Not a journal
 
 
@@ -221,12 +250,7 @@ def test_a_largest_fence_that_is_no_number_is_refused(journal: Path, body: str) 
 @pytest.mark.parametrize("key", ["node", "served"])
 def test_what_the_journal_says_of_its_node_must_be_text(journal: Path, key: str, column: str) -> None:
     alter(journal, f"UPDATE about SET {column} = CAST({column} || x'ff' AS TEXT) WHERE key = ?", key)  # noqa: S608
-    if (key, column) == ("node", "value"):
-        assert says(refusal(journal), "belongs to node", "data directory", *WAY_OUT)
-    elif key == "node":
-        assert says(refusal(journal), "does not say which node", *WAY_OUT)
-    else:
-        assert contents(journal).notes != {"served": "yes"}
+    assert says(refusal(journal), "the checksum of a note about the node is wrong", *WAY_OUT)
 
 
 # In use

@@ -28,7 +28,7 @@ def create_app(context: NodeContext) -> web.Application:
     """Return the application that serves the node."""
     app = web.Application(client_max_size=FRAME_LIMIT, middlewares=[problems.middleware(context)])
     for room in (locks, classic, health, recovery, session):
-        app.add_routes(room.routes(context))
+        app.add_routes(problems.expecting(route) for route in room.routes(context))
     app[_CONTEXT] = context
     app.on_shutdown.append(_stop)
     return app

@@ -110,7 +110,8 @@ def _unreadable(data: bytes, error: Exception) -> Problem:
         return Problem(400, "bad_request", "the body is not valid UTF-8")
     for field, value in _lenient(data).items():
         if isinstance(value, float) and not math.isfinite(value):
-            return bad_field(field, f"{field}: {value} is not a number in JSON", code="bad_request")
+            shown = field.encode(errors="replace").decode()  # JSON may name half a character
+            return bad_field(shown, f"{shown}: {value} is not a number in JSON", code="bad_request")
     return Problem(400, "bad_request", f"the body is not JSON: {error}")
 
 

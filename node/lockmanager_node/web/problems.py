@@ -13,6 +13,7 @@
 | 409 | `mismatch` | the token stands for another lock than the name given with it |
 | 410 | `lost`, `revoked` | there is no such lease any more; an operator ended it |
 | 413 | `too_large` | the body is larger than 1 MiB |
+| 417 | `bad_request` | `Expect` is something other than `100-continue` |
 | 429 | `leases`, `waiters` | the node or the line is full |
 | 500 | `internal` | a fault of this node; its log tells more |
 | 503 | `recovering`, `stopping` | not now; `Retry-After` says when to ask again, `remaining` how long it is silent |
@@ -32,6 +33,8 @@ from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Handler, Middleware
 
 from ..access import Outcome
@@ -100,6 +103,26 @@ def middleware(context: NodeContext) -> Middleware:
     return guard
 
 
+def expecting(route: web.RouteDef) -> web.RouteDef:
+    """Return a route that refuses an expectation it does not know as it refuses everything else.
+
+    aiohttp asks before any middleware, and would answer in plain text.
+    """
+    return web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expect})
+
+
+async def _expect(request: web.Request) -> web.Response | None:
+    expectation = request.headers.get("Expect", "")
+    if request.version < HttpVersion11:
+        return None
+    if expectation.lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer nothing was sent yet
+        return None
+    headers = {"Cache-Control": "no-store"}
+    return _response(Problem(417, "bad_request", "Expect may be 100-continue and nothing else", headers=headers))
+
+
 def require_key(context: NodeContext, request: web.Request, *, peers_too: bool = False) -> None:
     """Raise the 401 or 403 for a request without a valid `Authorization: Bearer` key, where the cluster has keys."""
     allows = context.access.allows_peer if peers_too else context.access.allows
@@ -139,8 +162,13 @@ def redact(path: str) -> str:
 
 
 def _without_error_text(record: logging.LogRecord) -> bool:
-    """Keep the kind of an error and drop its text, which quotes the request line, tokens included."""
+    """Keep the kind of an error and drop its text, which quotes the request line, tokens included.
+
+    That of a body in no encoding is dropped whole: whoever sent it was told, and aiohttp met it once more.
+    """
     if record.exc_info and record.exc_info[0] is not None:
+        if issubclass(record.exc_info[0], (ContentEncodingError, web.RequestPayloadError)):
+            return False
         record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}"
         record.args, record.exc_info, record.exc_text = None, None, None
     return True

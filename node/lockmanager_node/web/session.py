@@ -26,6 +26,7 @@ from lockmanager.wire import (
 from ..sessions import Session
 from .context import NodeContext
 from .greeting import Refused, admit, answer
+from .problems import Problem, unexpected
 
 log = logging.getLogger("lockmanager_node")
 
@@ -69,6 +70,8 @@ class _Connection:
                 await self._socket.prepare(self._request)
         except ConnectionError:
             return self._socket  # the client left before its upgrade was answered
+        except ValueError:
+            raise Problem(400, "bad_request", "Sec-WebSocket-Key is not base64 of 16 bytes") from None
         closer = asyncio.create_task(self._close_when_told(), name="session closer")
         self._watch_silence()
         session: Session | None = None
@@ -76,6 +79,10 @@ class _Connection:
             session = await self._greet()
             if session is not None:
                 await self._read(session)
+        except ConnectionError:
+            pass  # the client left while it was answered
+        except Exception as error:  # noqa: BLE001 - the answer has begun: nobody above could say more than this
+            unexpected(self._request, error)
         finally:
             if session is not None:
                 self._context.service.disconnect(session)

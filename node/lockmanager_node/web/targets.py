@@ -24,14 +24,15 @@ def tail(request: web.Request, segments: int) -> str:
     return request.rel_url.raw_path.split("/", segments + 1)[segments + 1]
 
 
-def decode(raw: str, field: str) -> str:
+def decode(raw: str, field: str, *, code: str | None = None) -> str:
     """Return percent-encoded text as the text it stands for; raises Problem when it is not valid UTF-8."""
     if _STRAY_PERCENT.search(raw):
-        raise bad_field(field, f"{field}: a % must be followed by two hex digits; write %25 for the sign itself")
+        detail = f"{field}: a % must be followed by two hex digits; write %25 for the sign itself"
+        raise bad_field(field, detail, code=code)
     try:
         return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode()
     except UnicodeDecodeError:
-        raise bad_field(field, f"{field} is not valid UTF-8 once decoded") from None
+        raise bad_field(field, f"{field} is not valid UTF-8 once decoded", code=code) from None
 
 
 def query(request: web.Request) -> dict[str, str]:
@@ -39,10 +40,10 @@ def query(request: web.Request) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in filter(None, request.rel_url.raw_query_string.split("&")):
         raw_key, _, raw_value = pair.replace("+", " ").partition("=")
-        key = decode(raw_key, "query")
+        key = decode(raw_key, "query", code="bad_request")
         if key in found:
             raise bad_field(key, f"{key} is given twice", code="bad_request")
-        found[key] = decode(raw_value, key)
+        found[key] = decode(raw_value, key, code="bad_request")
     return found
 
 
