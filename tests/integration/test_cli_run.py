@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from lockmanager.cli.app import app
+from lockmanager.cli.child import Child
 from lockmanager.testing import LocalCluster
 from lockmanager.topology import render_yaml
 from tests.support.cli import PROGRAM, Ending, environment, eventually, is_alive, lockmanager, start, text_of
@@ -53,6 +54,20 @@ def standing(config: str, name: str) -> tuple[int, int]:
     shown = CliRunner().invoke(app, ["locks", "--config", config, "--prefix", name, "--json"])
     locks = json.loads(shown.stdout)["locks"]
     return sum(len(lock["holders"]) for lock in locks), sum(lock["waiting"] for lock in locks)
+
+
+def test_a_stop_is_listened_for_before_the_command_starts(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bool] = []
+
+    class Watched(Child):
+        def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+            numbers = (signal.SIGTSTP, signal.SIGCONT)
+            heard.extend(signal.getsignal(number) is not signal.SIG_DFL for number in numbers)
+            super().__init__(command, environment)
+
+    monkeypatch.setattr("lockmanager.cli.run.Child", Watched)
+    assert CliRunner().invoke(app, ["run", "listens", "--config", config, "--", "true"]).exit_code == 0
+    assert heard == [True, True]
 
 
 def test_the_command_knows_its_lock_and_its_fence_which_rises(cluster: LocalCluster, config: str) -> None:

@@ -91,7 +91,7 @@ def test_a_refused_journal_stays_as_it_is(journal: Path) -> None:
 
 @pytest.mark.parametrize("change", ["value = 'no'", "key = 'servee'", "checksum = checksum + 1"])
 def test_a_note_whose_checksum_is_wrong_is_refused(journal: Path, change: str) -> None:
-    alter(journal, f"UPDATE about SET {change} WHERE key = 'served'")
+    alter(journal, f"UPDATE about SET {change} WHERE key = 'served'")  # noqa: S608
     assert says(refusal(journal), "the checksum of a note about the node is wrong", *WAY_OUT)
 
 

@@ -111,13 +111,14 @@ class _Job:
         return coordinator.lock(wish.name, ttl=wish.ttl, wait=wish.wait, shared=wish.shared, on_lost="signal")
 
     async def _hold(self, lease: Lease) -> int:
+        # Before the command starts: a ^Z in between would stop us alone, and nobody would guard what runs.
+        listen((signal.SIGTSTP,), lambda number: child.send(number))
+        listen((signal.SIGCONT,), lambda _: jobs.go_on())
         child = Child(self._wish.command, _environment(lease))
         guard = Guard(lease, child)
         jobs = JobControl(self._terminal, child, guard)
         child.on_stopped = jobs.on_child_stopped
         self.child = child
-        listen((signal.SIGTSTP,), child.send)
-        listen((signal.SIGCONT,), lambda _: jobs.go_on())
         try:
             lost = await guard.watch()
         finally:
