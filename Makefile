@@ -6,13 +6,22 @@ READY := $(VENV)/.ready
 
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: demo test test-compose up lint bench bench-guard clean
+# Test processes at once; 0 runs all tests in one.
+TEST_JOBS ?= auto
+
+# What make evidence is to reach (short, long or full), and its other options, such as --minutes 30 or --part chaos.
+SIZE ?= full
+EVIDENCE ?=
+
+.PHONY: demo test test-compose up lint bench bench-guard evidence clean
 
 demo: $(READY)
 	$(BIN)/lockmanager demo
 
+# Compiled modules are kept whatever the environment says: hundreds of nodes import them.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not compose"
+	$(BIN)/python -m pytest -q -m "not compose" -n $(TEST_JOBS) --dist worksteal
 
 # Builds the image and runs the cluster of docker-compose.yml; skipped where no Docker engine answers.
 test-compose: $(READY)
@@ -33,6 +42,12 @@ bench: $(BENCH_READY)
 # Fails when a cycle costs far more than it should: ratios within one short run.
 bench-guard: $(BENCH_READY)
 	$(BIN)/python -m tests.benchmarks.guard
+
+# Simulation, models, planted bugs, chaos and the rest until the figures of SIZE are reached; may be stopped, and goes on
+# where it ended. Writes tests/EVIDENCE.md and tests/EVIDENCE.json, and fails on what is violated or not reached.
+evidence: export PYTHONDONTWRITEBYTECODE =
+evidence: $(READY)
+	$(BIN)/python -m tests.evidence run --size $(SIZE) $(EVIDENCE)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

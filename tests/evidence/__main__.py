@@ -46,6 +46,7 @@ def _run(options: argparse.Namespace) -> int:
         uncommitted=options.uncommitted,
         figures=FIGURES,
         say=_say,
+        report=options.into.with_suffix(".json"),
     )
     asyncio.run(run(plan))
     _write(options)

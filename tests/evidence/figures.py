@@ -79,7 +79,7 @@ FIGURES: Final = (
     Figure("simulation", "simulated hours", count("simulated_seconds", per=3_600), 0, 150, 1_500),
     Figure("simulation", "kinds of faults fired", rows("faults"), 25, 30, 30),
     Figure("simulation", "times the 30th most fired kind was fired", times_of("faults", 30), 0, 100, 1_000),
-    Figure("cancellation", "runs, each cancelled at another point", count("runs"), 100, 1_000, 10_000),
+    Figure("cancellation", "runs, each cancelled at another point", total("cancellations"), 100, 1_000, 10_000),
     Figure("cancellation", "kinds of calls cancelled", rows("cancellations"), 3, 26, 26),
     Figure("cancellation", "contests of several clients", count("contests"), 0, 20, 100),
     Figure("planted", "planted bugs caught", passed(), 10, 40, 40),

@@ -48,11 +48,10 @@ def sections(summary: Summary) -> list[str]:
 def _origin(summary: Summary) -> str:
     if not summary.slices:
         return "It did not run."
-    seeds = sorted(entry.seed for entry in summary.entries)
     early = f"; {number(summary.before_its_commit)} ran before the files were committed"
     return (
         f"{number(summary.slices)} slices, {duration(summary.record.seconds)}; their first seeds are "
-        f"{_span(seeds)}, and each draws on from its own{early if summary.before_its_commit else ''}."
+        f"{_span(summary.seeds)}, and each draws on from its own{early if summary.before_its_commit else ''}."
     )
 
 

@@ -127,7 +127,7 @@ def _as_json(summary: Summary) -> dict[str, Any]:
         "commits": summary.commits,
         "slices": summary.slices,
         "slices_before_their_commit": summary.before_its_commit,
-        "seeds": sorted(entry.seed for entry in summary.entries),
+        "seeds": summary.seeds,
         "failed": {str(seed): why for seed, why in summary.failed.items()},
         "failed_and_passed_when_repeated": {str(seed): why for seed, why in summary.repaired.items()},
         "days": summary.days,

@@ -22,6 +22,7 @@ from tests.evidence.progress import Aim, Progress
 from tests.evidence.record import Record
 from tests.evidence.slices import Slice, SliceFailed, SliceStopped
 from tests.evidence.store import Entry, Machine, Store
+from tests.evidence.taking_over import take_over
 from tests.evidence.trees import State, state_of
 
 SHORTEST: Final = 1.0
@@ -44,6 +45,8 @@ class Plan:
     figures: tuple[Figure, ...] = FIGURES
     slice_seconds: float = 0
     """0: as the size says."""
+    report: Path | None = None
+    """The report for machines that is taken over where the store does not know its slices."""
     say: Callable[[str], None] = print
     run_slice: Callable[[Slice, asyncio.Event], Awaitable[Record]] = Slice.run
 
@@ -76,6 +79,8 @@ class Runner:
                 f"{part.name} covers files that differ from the commit: {', '.join(state.changed)}: "
                 "commit them first, or say --uncommitted"
             )
+        if self._plan.report is not None and (taken := take_over(self._plan.report, self._plan.store, part, state)):
+            self._plan.say(f"{part.name}: {taken} slices are taken over from {self._plan.report}")
         aim = Aim(tuple(figures_of(part.name, self._plan.figures)), self._plan.size)
         return Progress(part, state, aim, self._plan.store)
 

@@ -40,6 +40,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     machine: Machine
     record: Record | None = None
     failure: str = ""
+    other_seeds: tuple[int, ...] = ()
+    """Those of further slices that are part of the record: what a report told is taken over as one entry."""
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of all slices it stands for."""
+        return (*self.other_seeds, self.seed)
 
 
 class Store:

@@ -26,7 +26,12 @@ class Summary:
     @property
     def slices(self) -> int:
         """How many slices were added up."""
-        return len(self.entries)
+        return sum(len(entry.all_seeds) for entry in self.entries)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds they were given."""
+        return sorted(seed for entry in self.entries for seed in entry.all_seeds)
 
     @property
     def commits(self) -> list[str]:

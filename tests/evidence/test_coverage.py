@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,13 @@ def test_lines_and_branches_that_are_left_out_are_named() -> None:
 @pytest.mark.usefixtures("_")
 def test_a_room_that_no_test_imports_is_named() -> None:
     assert judge({}, 0.0).violations == ["node.table: no unit test imports it"]
+
+
+@pytest.mark.timeout(600)
+def test_the_unit_tests_reach_every_line_and_branch_of_every_pure_room(tmp_path: Path) -> None:
+    record = coverage.run(seconds=0, seed=0, directory=tmp_path)
+    assert record.violations == []
+    assert record.counts["branches/covered"] == record.counts["branches"] > 500
 
 
 def test_pure_rooms_are_those_of_the_import_guard_and_what_they_use() -> None:
