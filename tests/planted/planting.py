@@ -39,7 +39,7 @@ _NOT_BEHAVIOUR: Final = ("NameError", "UnboundLocalError", "SyntaxError", "Impor
 """A check that fails with one of these has met code that cannot run, not a rule that was broken."""
 
 _OUT_OF_TIME: Final = "Timeout"
-_SEED: Final = re.compile(r"^.*\bseed (\d+)\b.*$", re.MULTILINE)
+_SEED: Final = re.compile(r"^.*\bseeds? (\d+)\b.*$", re.MULTILINE)
 _SHOWN: Final = 1_000
 """Characters of a child's output that are shown to people."""
 
