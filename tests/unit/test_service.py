@@ -15,6 +15,7 @@ from lockmanager.wire import (
     Hello,
     Inquire,
     Queued,
+    Raise,
     Rejected,
     Release,
     Renew,
@@ -281,6 +282,14 @@ async def test_a_request_numbered_by_the_node_comes_after_all_it_has_seen(servic
     assert service.next_ticket() == WALL + 101
     clock.at += microseconds(1)
     assert service.next_ticket() == WALL + microseconds(1)
+
+
+async def test_a_fence_more_than_a_day_ahead_is_not_followed_or_nothing_could_be_numbered(service: Service) -> None:
+    day, ann = microseconds(24 * 3600), Far(service, "ann")
+    ann.send(acquire("a", ticket=WALL), Raise(token_of("a"), WALL + day - 1))
+    assert service.next_ticket() == WALL + day
+    ann.send(Raise(token_of("a"), WALL + day))
+    assert service.next_ticket() == WALL
 
 
 async def test_answers_for_nobody_who_listens_are_dropped(service: Service) -> None:
