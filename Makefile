@@ -25,7 +25,7 @@ test: $(READY)
 
 # Builds the image and runs the cluster of docker-compose.yml; skipped where no Docker engine answers.
 test-compose: $(READY)
-	$(BIN)/python -m pytest -q -rs -m compose tests/e2e
+	$(BIN)/python -m pytest -q -rs -m compose tests/e2e tests/chaos
 
 up: $(READY)
 	$(BIN)/lockmanager up

@@ -41,20 +41,26 @@ def run(*, seconds: float, seed: int, directory: Path) -> Record:
 def _ground(seconds: float, seed: int) -> tuple[Ground, str, dict[str, str]]:
     """Choose the ground; also says how to choose it again, and what holds for this machine."""
     no_namespaces, no_containers = missing_namespaces(), missing_containers()
-    facts = {
-        "partitions": "by iptables in network namespaces of their own"
-        if no_namespaces is None
-        else f"by fault proxies on loopback only: {no_namespaces}",
-        "containers": f"every {_EVERY}rd slice of {_WORTH_CONTAINERS:g} s or more"
-        if no_containers is None
-        else f"not run: {no_containers}",
-        "clients": "8 in 4 processes, half of them behind fault proxies; ttl 1 to 2 s",
-    }
+    facts = _facts(no_namespaces, no_containers)
     if no_containers is None and seconds >= _WORTH_CONTAINERS and seed % _EVERY == 0:
         return Containers(), "--containers", facts
     nodes, replicas = Random(f"{seed}/cluster").choice(_CLUSTERS)
     ground = Processes(nodes, replicas, namespaces=no_namespaces is None)
     return ground, f"--nodes {nodes} --replicas {replicas}", facts
+
+
+def _facts(no_namespaces: str | None, no_containers: str | None) -> dict[str, str]:
+    """Say what holds for the part; what is missing has a name of its own, so that slices with it are not denied."""
+    facts = {"clients": "8 in 4 processes, half of them behind fault proxies; ttl 1 to 2 s"}
+    if no_namespaces is None:
+        facts["partitions"] = "by iptables, in network namespaces of each node and client process"
+    else:
+        facts["slices without network namespaces"] = f"parted by fault proxies on loopback only: {no_namespaces}"
+    if no_containers is None:
+        facts["containers"] = f"every {_EVERY}rd slice of {_WORTH_CONTAINERS:g} s or more"
+    else:
+        facts["slices without containers"] = f"on node processes instead: {no_containers}"
+    return facts
 
 
 def _counts(outcome: Outcome, ground: Ground) -> dict[str, int]:

@@ -24,7 +24,9 @@ Way = tuple[str, str]
 
 Namespace = NewType("Namespace", str)
 
-_DEADLINE: Final = 30.0
+_DEADLINE: Final = 180.0
+"""Seconds one command may take: the kernel makes those that change a network wait for all its processors."""
+
 _CLONE_NEWNET: Final = 0x40000000
 _SUBNET: Final = "10.77.0"
 _DEVICE: Final = "eth0"
@@ -48,7 +50,9 @@ def missing_namespaces() -> str | None:
     """Say why no network of our own can be made here, or return None when one can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    if absent := [command for command in ("ip", "iptables", "iptables-restore") if shutil.which(command) is None]:
+    if absent := [
+        command for command in ("ip", "nsenter", "iptables", "iptables-restore") if shutil.which(command) is None
+    ]:
         return f"{', '.join(absent)} is not installed"
     try:
         with Undertaker() as undertaker:
@@ -106,7 +110,7 @@ class Network:
 
     def rules(self, party: str) -> list[str]:
         """Return what a party drops."""
-        said = run("ip", "netns", "exec", self.namespace(party), "iptables", "--wait", "--list-rules", "INPUT")
+        said = run(*inside(self.namespace(party)), "iptables", "--wait", "--list-rules", "INPUT")
         return [line for line in said.splitlines() if line.startswith("-A")]
 
     def _change(self, verb: str, ways: Iterable[Way]) -> None:
@@ -115,7 +119,7 @@ class Network:
             rule = f"{verb} INPUT --source {self.address(source)} --jump DROP"
             per_party.setdefault(target, []).append(rule)
         for party, rules in per_party.items():
-            command = ("ip", "netns", "exec", self.namespace(party), "iptables-restore", "--wait", "--noflush")
+            command = (*inside(self.namespace(party)), "iptables-restore", "--wait", "--noflush")
             run(*command, stdin="\n".join(["*filter", *rules, "COMMIT", ""]))
 
     def _make(self, party: str) -> None:
@@ -130,7 +134,7 @@ class Network:
 
 def inside(namespace: Namespace | None) -> tuple[str, ...]:
     """Return what to put before a command that is to run in a namespace; it becomes that command, under the same id."""
-    return () if namespace is None else ("ip", "netns", "exec", namespace)
+    return () if namespace is None else ("nsenter", f"--net=/run/netns/{namespace}")
 
 
 def connect(namespace: Namespace | None, address: tuple[str, int], timeout: float) -> socket.socket:

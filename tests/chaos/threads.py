@@ -17,4 +17,5 @@ async def in_thread(step: Callable[P, T], *arguments: P.args, **named: P.kwargs)
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
         await asyncio.wait([doing])
+        doing.exception()  # nobody is left to tell
         raise

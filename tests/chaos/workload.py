@@ -44,7 +44,7 @@ _HANGS: Final = 30
 """Seconds beyond its wait after which an acquisition that has not ended counts as hung."""
 
 
-TOGETHER: Final = {"private": 6}
+TOGETHER: Final = {"private": 8}
 """How many cycles of a sort are begun at once; they share frames and commits, so they cost little."""
 
 

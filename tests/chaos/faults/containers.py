@@ -8,10 +8,15 @@ from typing import Final
 
 from tests.chaos.scene import Kind, Scene
 from tests.chaos.threads import in_thread
-from tests.e2e.faults import FAULTS
-from tests.e2e.stack import HEALTHY_LIMIT, Stack, run
+from tests.e2e.faults import FAULTS, Fault
+from tests.e2e.stack import HEALTHY_LIMIT, CommandFailed, Stack, run
 
 _READY: Final = 200
+_TRIES: Final = 5
+"""How often the engine is asked to break one container: it cannot freeze a busy one at every attempt."""
+
+_PAUSE: Final = 0.1
+"""Seconds between two of them."""
 
 
 class ContainerFaults:
@@ -62,14 +67,27 @@ class ContainerFaults:
             await self._ready([node])
 
     async def _broken(self, kind: str, how: str, victims: list[str], seconds: float) -> None:
+        """Break what the engine is able to break, and mend it after a while."""
         fault = FAULTS[how]
-        with self._scene.striking(kind, *victims):
-            for node in victims:
+        with self._scene.taking(*victims):
+            broken = [node for node in victims if await self._breaks(kind, fault, node)]
+            with self._scene.striking(kind, *broken):
+                await asyncio.sleep(seconds)
+                for node in broken:
+                    await in_thread(fault.mend, self._stack, node)
+                await self._ready(victims)
+
+    async def _breaks(self, kind: str, fault: Fault, node: str) -> bool:
+        """Break one container; each refusal of the engine is counted, and is no action of the nemesis."""
+        for _ in range(_TRIES):
+            try:
                 await in_thread(fault.break_, self._stack, node)
-            await asyncio.sleep(seconds)
-            for node in victims:
-                await in_thread(fault.mend, self._stack, node)
-            await self._ready(victims)
+            except CommandFailed:
+                self._scene.counts[f"refused by the engine/{kind}"] += 1
+                await asyncio.sleep(_PAUSE)
+            else:
+                return True
+        return False
 
     async def _ready(self, nodes: list[str]) -> None:
         """Wait until nodes grant; one that does not is a violation."""
