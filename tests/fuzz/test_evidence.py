@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from tests.evidence.figures import figures_of
 from tests.evidence.record import Record
 
 from . import evidence, properties
-from .planted import Bug
+from .planted import BUGS, Bug
 from .properties import EXAMPLES, PROPERTIES, SEED, Property, nowhere
 
 seen: list[int] = []
@@ -85,6 +86,12 @@ def test_a_slice_counts_its_examples_and_the_bugs_it_found(monkeypatch: pytest.M
     assert record.counts["examples/number"] == 5 * record.counts["rounds/test_good"] > 0
     assert record.counts["planted bugs found"] > 0
     assert "it is not small" in record.passed["planted: large numbers"]
+
+
+def test_the_evidence_is_not_complete_before_every_property_was_tried_and_every_bug_found() -> None:
+    wanted = {figure.what: figure.full for figure in figures_of("fuzz")}
+    assert wanted["properties tried"] == len(evidence._properties())
+    assert wanted["planted bugs found"] == len(BUGS)
 
 
 def test_a_violation_says_the_example_and_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,13 +82,6 @@ def test_the_journal_of_a_newer_version_is_refused(journal: Path) -> None:
     assert says(text, f"version {SCHEMA_VERSION + 1}", f"{SCHEMA_VERSION} at most", "start the newer version", *WAY_OUT)
 
 
-def test_a_refused_journal_stays_as_it_is(journal: Path) -> None:
-    before = (journal / FILE_NAME).read_bytes()
-    refusal(journal, OWNER | {"node": "node2"})
-    assert (journal / FILE_NAME).read_bytes() == before
-    assert contents(journal).numbers == [1, 2, 3]
-
-
 @pytest.mark.parametrize("change", ["value = 'no'", "key = 'servee'", "checksum = checksum + 1"])
 def test_a_note_whose_checksum_is_wrong_is_refused(journal: Path, change: str) -> None:
     alter(journal, f"UPDATE about SET {change} WHERE key = 'served'")  # noqa: S608
@@ -111,11 +104,14 @@ def test_a_journal_of_version_1_is_read_and_has_checksums_from_then_on(journal: 
     assert says(refusal(journal), "the checksum of a note")
 
 
-def test_a_refused_journal_of_version_1_stays_as_it_is(journal: Path) -> None:
-    to_version_1(journal)
+@pytest.mark.parametrize("version", [1, SCHEMA_VERSION])
+def test_a_refused_journal_stays_as_it_is(journal: Path, version: int) -> None:
+    if version == 1:
+        to_version_1(journal)
     before = (journal / FILE_NAME).read_bytes()
     refusal(journal, OWNER | {"node": "node2"})
     assert (journal / FILE_NAME).read_bytes() == before
+    assert contents(journal).numbers == [1, 2, 3]
 
 
 # Not a journal

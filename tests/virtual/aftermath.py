@@ -48,7 +48,8 @@ async def _another_acquires(scene: Scene, findings: Findings) -> None:
 
 
 def kept_by(engine: Engine) -> Iterator[str]:
-    yield from (f"run {run!r}" for run in [*engine._alive, *engine._runs.values()])
+    runs = {*engine._alive, *engine._runs.values()}
+    yield from (f"an acquisition of {run.acquisition.request.name!r}, {run.acquisition.phase.name}" for run in runs)
     if len(engine.renewals):
         yield "renewals"
     if engine.confirmations._waiting or engine.confirmations._timer:

@@ -16,7 +16,7 @@ from typing import Final
 from lockmanager import Coordinator, Lease, LockManagerError
 from tests.support.judge import Hold, Judge
 from tests.support.memory_network import LoopClock
-from tests.support.waiting import sessions_are_live, until
+from tests.support.waiting import sessions_are_live
 from tests.virtual.aftermath import ALL_OVER, at_the_end, kept_by, when_all_left
 from tests.virtual.cluster import NODES, VirtualCluster, virtual_cluster
 from tests.virtual.findings import Findings
@@ -25,8 +25,10 @@ from tests.virtual.tracing import digest
 
 NAMES: Final = ("orders/42", "orders/43")
 CLIENTS: Final = ("first", "second", "third")
-LONGEST: Final = 4.0
+LONGEST: Final = 3.0
 """Seconds for which the weather is rough."""
+
+_POLL: Final = 0.1
 
 _SILENCE: Final = 60.0
 """Seconds by which a node that lost its memory has asked its peers, and was silent for as long as it must."""
@@ -109,10 +111,10 @@ async def _contest(seed: int, loop: VirtualLoop, result: Result) -> None:
 
 
 async def _serving(cluster: VirtualCluster) -> None:
-    def ready() -> bool:
-        return all(server.context.service.ready for server in cluster.nodes.values())
-
-    await until(ready, "all nodes serve", within=_SILENCE)
+    """Wait until all nodes grant."""
+    async with asyncio.timeout(_SILENCE):
+        while not all(server.context.service.ready for server in cluster.nodes.values()):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_POLL)
 
 
 async def _rough_time(

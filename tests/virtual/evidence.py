@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -16,10 +15,13 @@ from tests.virtual.verbs import VERBS
 
 PART: Final = "cancellation"
 _SEEDS_OF_A_SLICE: Final = 1_000_000
+_PAIRS: Final = [(verb, rough) for rough in (True, False) for verb in VERBS]
+_STRIDE: Final = 31
+"""A slice begins so many verbs after the slice before, so that short ones do not all strike the same."""
 
 
 def run(*, seconds: float, seed: int, directory: Path) -> Record:
-    """Run seeds that no other slice runs, for about so many seconds: all verbs in both weathers, then a contest."""
+    """Run seeds that no other slice runs, for about so many seconds: a verb at all its points, a contest, and so on."""
     del directory
     began = time.monotonic()
     tally, contests = Tally(), Contests()
@@ -27,24 +29,16 @@ def run(*, seconds: float, seed: int, directory: Path) -> Record:
     def over() -> bool:
         return time.monotonic() - began >= seconds or len(tally.violations) >= VIOLATIONS_LIMIT
 
-    for one in count(seed * _SEEDS_OF_A_SLICE):
-        for verb, rough in _turns(one):
-            tally.strike_all(verb, one, every_suspension, every_turn, twice, rough=rough, until=over)
-            if over():
-                break
+    for number in count():
+        one = seed * _SEEDS_OF_A_SLICE + number
+        verb, rough = _PAIRS[(seed * _STRIDE + number) % len(_PAIRS)]
+        tally.strike_all(verb, one, every_suspension, every_turn, twice, rough=rough, until=over)
         contests.run(one)
         if over():
             break
     violations = (tally.violations + contests.violations)[:VIOLATIONS_LIMIT]
     counts = _counts(tally, contests)
     return Record(part=PART, seconds=time.monotonic() - began, counts=counts, violations=violations)
-
-
-def _turns(seed: int) -> Iterator[tuple[str, bool]]:
-    """Begin with another verb and weather for each seed, so that a short slice is not always the same."""
-    pairs = [(verb, rough) for rough in (True, False) for verb in VERBS]
-    begin = seed * 7 % len(pairs)
-    yield from pairs[begin:] + pairs[:begin]
 
 
 class Contests:

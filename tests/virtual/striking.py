@@ -145,7 +145,7 @@ async def _play(case: Case, loop: VirtualLoop, outcome: Outcome) -> None:
                     cluster.network.roughen(0.003, 0.03, 0.3)
                     loop.call_later(_ROUGH_TIME, cluster.network.calm)
                 await _strike(action, case, verb, outcome, loop)
-                if verb.closes and outcome.struck < 2:
+                if verb.closes:
                     more = loop.tasks() - alone
                     findings.check("no task outlives the close", not _of_channels(more), more)
                 cluster.network.open()

@@ -185,7 +185,7 @@ async def _hold_lost(scene: Scene) -> Prepared:
 
 
 async def _held(coordinator: Coordinator, seconds: float) -> None:
-    async with coordinator.lock(NAME, ttl=TTL) as lease:
+    async with coordinator.lock(NAME, ttl=TTL, wait=20) as lease:
         await asyncio.sleep(0.01)
         await lease.renew()
         await asyncio.sleep(seconds)
