@@ -211,8 +211,7 @@ def test_a_wal_without_its_journal_is_refused(tmp_path: Path) -> None:
 )
 def test_a_record_that_is_not_what_was_written_is_refused(journal: Path, change: str) -> None:
     alter(journal, f"UPDATE record SET {change} WHERE number = 1")  # noqa: S608 - the changes above
-    text = refusal(journal)
-    assert says(text, "is damaged", "checksum of record", *WAY_OUT)
+    assert says(text := refusal(journal), "is damaged", "checksum of record", *WAY_OUT)
     assert token_number(1) not in text
 
 
@@ -388,8 +387,7 @@ def test_a_full_disk_is_not_taken_for_damage(journal: Path, monkeypatch: pytest.
         raise full_disk()
 
     monkeypatch.setattr(Store, "_check_format", fails)
-    text = refusal(journal)
-    assert says(text, "cannot be made", "full", "is there space")
+    assert says(text := refusal(journal), "cannot be made", "full", "is there space")
     assert "replace this node" not in text
 
 
