@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.clockwork import MICROSECONDS
+from tests.simulation.clockwork import MICROSECONDS, NEVER
 
 if TYPE_CHECKING:
     from tests.simulation.client import SimClient
@@ -111,6 +111,7 @@ class Ending:
                 world.network.way(source, target).spike = 0
                 world.network.open(source, target)
         for name in self._left_out:
+            world.trouble(None, name, NEVER)
             for place in [*world.nodes, *(client.name for client in world.clients)]:
                 world.network.block(name, place)
                 world.network.block(place, name)

@@ -36,6 +36,10 @@ def test_a_healthy_holder_far_away_keeps_a_lease_that_was_pushed_late(seed: int)
     assert World(seed).run().seen["grants"]
 
 
+def test_a_loss_because_a_node_stays_away_for_ever_is_excused() -> None:
+    assert World(1_000_082).run().seen["losses"] == 1
+
+
 def test_a_seed_gives_the_same_run_to_the_last_byte() -> None:
     for seed in (3, 4, 5):
         runs = [World(seed), World(seed)]
