@@ -21,6 +21,13 @@
 #ifndef FAULTS
 #define FAULTS 0
 #endif
+#ifdef MINORITY
+#define PROMISED (CLIENTS - 1)
+#define CUT_OFF(c) ((c) == 0 && cut_off)
+#else
+#define PROMISED 0
+#define CUT_OFF(c) false
+#endif
 #define PAIRS (CLIENTS * NODES)
 #define P(c, n) ((c) * NODES + (n))
 
@@ -30,25 +37,22 @@
 #define DONE 3
 
 /* THE INVARIANTS: who holds excludes whom it must; everything comes to rest with everybody done; who waits will hold. */
+#define over(c) (phase[c] == DONE || CUT_OFF(c))
 #define holds(c) (phase[c] == HELD)
 #define reader(c) ((c) >= CLIENTS - READERS)
 #define clash(c, d) (holds(c) && holds(d) && !(reader(c) && reader(d)))
 #if CLIENTS == 2
 #define exclusive (!clash(0, 1))
-#define all_done (phase[0] == DONE && phase[1] == DONE)
+#define all_done (over(0) && over(1))
 #else
 #define exclusive (!clash(0, 1) && !clash(0, 2) && !clash(1, 2))
-#define all_done (phase[0] == DONE && phase[1] == DONE && phase[2] == DONE)
+#define all_done (over(0) && over(1) && over(2))
 #endif
 #define stands(c, n) (!counts[P(c, n)] || lease[P(c, n)] && number[P(c, n)] == grant[P(c, n)] || dead == n + 1)
-#define empty_handed(n) (!leases[n] || dead == (n) + 1)
-#if NODES == 2
-#define nothing_held (empty_handed(0) && empty_handed(1))
-#else
-#define nothing_held (empty_handed(0) && empty_handed(1) && empty_handed(2))
-#endif
+#define at_rest (all_done && (cut_off || free(0) && free(NODES / 2) && free(NODES - 1)))
+#define free(n) (!leases[n] || dead == (n) + 1)
 #ifdef FOREVER
-ltl granted { [] ((phase[0] == WAITING) -> <> (phase[0] == HELD)) }
+ltl granted { [] ((phase[PROMISED] == WAITING) -> <> (phase[PROMISED] == HELD)) }
 #endif
 
 /* Coordinators */
@@ -88,16 +92,14 @@ byte dead;                        /* 0: none; node + 1 */
 chan up[PAIRS] = [ROOM] of { byte, byte };
 chan down[PAIRS] = [ROOM] of { byte, byte };
 bool cut[PAIRS];
+bool cut_off;                     /* client 0 reaches all nodes but the last for ever */
 byte faults = FAULTS;
 
 #define asks(c) (phase[c] == WAITING || phase[c] == HELD)
-#if NODES == 2
-#define counted(c) (counts[P(c, 0)] + counts[P(c, 1)])
-#define all_gone(c) (gone(c, 0) && gone(c, 1))
-#else
-#define counted(c) (counts[P(c, 0)] + counts[P(c, 1)] + counts[P(c, 2)])
-#define all_gone(c) (gone(c, 0) && gone(c, 1) && gone(c, 2))
-#endif
+#define counted(c) (counts[P(c, 0)] + (NODES > 1 && counts[P(c, NODES / 2)]) + (NODES > 2 && counts[P(c, NODES - 1)]))
+#define linked(c, n) (!cut[P(c, n)] && dead != (n) + 1)
+#define live(c) (linked(c, 0) + (NODES > 1 && linked(c, NODES / 2)) + (NODES > 2 && linked(c, NODES - 1)))
+#define all_gone(c) (gone(c, 0) && gone(c, NODES / 2) && gone(c, NODES - 1))
 #define gone(c, n) (!lease[P(c, n)] && !line[P(c, n)] && empty(up[P(c, n)]) && empty(down[P(c, n)]) || dead == n + 1)
 hidden byte i, j, head, kind, id; /* of the step that is being taken */
 
@@ -290,7 +292,9 @@ inline on_answer(c, n)
 #ifndef NO_YIELD
     :: kind == INQUIRE -> on_inquire(c, n)
 #endif
-    :: kind == RENEWED && grant[P(c, n)] -> counts[P(c, n)] = (grant[P(c, n)] != expired[P(c, n)])
+    :: kind == RENEWED && grant[P(c, n)] ->
+        renewing[P(c, n)] = false;
+        counts[P(c, n)] = (grant[P(c, n)] != expired[P(c, n)])
     :: kind == LOST -> forget(P(c, n)); ask(c, n, ACQUIRE, 0)
     :: else
     fi;
@@ -327,12 +331,22 @@ inline finish(c)
     phase[c] = DONE
 }
 
+/* Seeing a minority only, it waits for better times under a token of its own. */
+inline step_apart(c)
+{
+    finish(c);
+    phase[c] = IDLE
+}
+
 /* With a new token nothing is known of it, and its ticket is the last. */
 inline come_back(c)
 {
     for (i : 0 .. CLIENTS - 1) { rank[i] = (rank[i] > rank[c] -> rank[i] - 1 : rank[i]) }
     rank[c] = CLIENTS - 1;
-    for (i : P(c, 0) .. P(c, NODES - 1)) { number[i] = 0 }
+    for (i : P(c, 0) .. P(c, NODES - 1)) {
+        number[i] = 0;
+        expired[i] = 0
+    }
     phase[c] = IDLE
 }
 
@@ -348,8 +362,7 @@ inline catch_up(c, n)
     if
     :: phase[c] == WAITING || phase[c] == HELD && !grant[P(c, n)] -> ask(c, n, ACQUIRE, 0)
     :: phase[c] == HELD && grant[P(c, n)] -> renewing[P(c, n)] = true; ask(c, n, RENEW, 0)
-    :: phase[c] == DONE -> ask(c, n, RELEASE, 0)
-    :: else
+    :: else -> ask(c, n, RELEASE, 0)
     fi
 }
 
@@ -406,7 +419,11 @@ end:
     do
     :: d_step { nempty(down[p]) -> receive(c, n) }
     :: d_step { grant[p] && !counts[p] && !renewing[p] && alive(c, n) -> renewing[p] = true; ask(c, n, RENEW, 0) }
-    :: d_step { cut[p] -> catch_up(c, n) }
+    :: d_step { cut[p] && !CUT_OFF(c) -> catch_up(c, n) }
+    :: d_step { cut[p] && CUT_OFF(c) && lease[p] && phase[c] != HELD -> run_out(c, n) }
+#ifdef MINORITY
+    :: d_step { p == NODES - 1 && alive(c, n) -> cut_off = true; disconnect(c, n); line[p] = false; settle(n) }
+#endif
 #if FAULTS
     :: d_step { faults && alive(c, n) -> faults--; disconnect(c, n) }
     :: d_step { faults && alive(c, n) && line[p] -> faults--; disconnect(c, n); line[p] = false; settle(n) }
@@ -425,8 +442,11 @@ active [CLIENTS] proctype Coordinator()
 {
 end:
     do
-    :: d_step { phase[c] == IDLE -> start(c) }
+    :: d_step { phase[c] == IDLE && live(c) >= MAJORITY && all_gone(c) -> start(c) }
     :: d_step { phase[c] == HELD -> finish(c) }
+#ifndef STAYS_IN_LINE
+    :: d_step { phase[c] == WAITING && live(c) < MAJORITY -> step_apart(c) }
+#endif
 #ifdef FOREVER
     :: d_step { phase[c] == DONE && all_gone(c) -> come_back(c) }
 #endif
@@ -458,6 +478,6 @@ active proctype Invariants()
 end:
     do
     :: !exclusive -> assert(false)
-    :: timeout -> assert(all_done && nothing_held); break
+    :: timeout -> assert(at_rest); break
     od
 }

@@ -1,0 +1,170 @@
+"""Which searches are made: models within their bounds, and their mutants: each leaves one rule out and must fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Size = Literal["short", "full"]
+SIZES: Final[tuple[Size, ...]] = get_args(Size)
+SHORT: Final = "line"
+"""The model whose mutants, and searches of two nodes, take seconds."""
+DEPTH: Final = 400_000
+"""Deeper than any run within these bounds."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a search looks for: options of the compiler and of the search itself."""
+
+    compile: tuple[str, ...]
+    search: tuple[str, ...] = ()
+
+
+SAFETY: Final = Kind(("-DSAFETY",))
+ENDLESS: Final = Kind(("-DNP",), ("-l",))
+"""Looks for runs without an end."""
+FAIR: Final = Kind(("-DNFAIR=5",), ("-a", "-f"))
+"""Looks for runs, under weak fairness, in which the promise is not kept."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search of one model."""
+
+    model: str
+    label: str
+    """The bounds in one word; of a mutant, the macro that leaves the rule out."""
+    macros: str = ""
+    what: str = ""
+    """The bounds in words."""
+    kind: Kind = SAFETY
+    violates: str = ""
+    """A pattern of what the mutant must violate, in the words of spin; of a search without mutant, nothing."""
+    short: bool = False
+    depth: int = DEPTH
+    """Steps of a run that are followed."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the report and on the command line."""
+        return f"{self.model}/{self.label}"
+
+    @property
+    def is_mutant(self) -> bool:
+        """Whether a rule is left out, so that it must fail."""
+        return bool(self.violates)
+
+    @property
+    def defines(self) -> list[str]:
+        """The macros as options of spin."""
+        return [f"-D{macro}" for macro in [*self.macros.split(), *([self.label] if self.is_mutant else [])]]
+
+
+_FEW: Final = "TTL=2 FAULTS=1 ANSWERS=1"
+
+SEARCHES: Final = (
+    Search("line", "faults", "NODES=2 FAULTS=1", "2 nodes, 2 clients, 1 fault", short=True),
+    Search("line", "minority", "NODES=2 MINORITY", "2 nodes, 2 clients, one cut off from a node for ever", short=True),
+    Search("line", "ends", "NODES=2 FAULTS=1", "2 nodes, 2 clients, 1 fault: no endless run", ENDLESS, short=True),
+    Search(
+        "line",
+        "promise",
+        "NODES=2 MINORITY FOREVER",
+        "2 nodes, 2 clients for ever, one cut off from a node: the other is granted under weak fairness",
+        FAIR,
+        short=True,
+    ),
+    Search(
+        "line",
+        "readers",
+        "NODES=1 CLIENTS=3 READERS=2 FOREVER",
+        "1 node, a writer and 2 readers for ever: the writer is granted under weak fairness",
+        FAIR,
+        short=True,
+    ),
+    Search("line", "three", "FAULTS=1", "3 nodes, 2 clients, 1 fault"),
+    Search("line", "fair", "FOREVER", "3 nodes, 2 clients for ever: granted under weak fairness", FAIR),
+    Search("line", "shared", "NODES=2 CLIENTS=3 READERS=2", "2 nodes, a writer and 2 readers"),
+    Search("fences", "calm", "FAULTS=0", "3 nodes, 3 acquisitions of either mode, 2 tickets, no fault"),
+    Search(
+        "quorum_lease",
+        "fault",
+        _FEW,
+        "3 nodes, 2 clients, 2 acquisitions, ttl 2 ticks, 1 answer under way, 1 broken connection or restart",
+    ),
+    Search("journal", "kills", "", "1 node, 3 acquisitions, ttl 2 ticks, 4 fences, 2 kills"),
+)
+
+_STANDS: Final = r"assertion violated .*counts\["
+"""A holder counts a grant that no longer stands."""
+_REST: Final = r"assertion violated .*leases\["
+"""All comes to rest, and somebody still waits or something is still held."""
+_EXCLUSION: Final = r"assertion violated 0$"
+"""Two are valid holders at once."""
+_FENCE: Final = r"assertion violated \(fence"
+"""A fence goes back."""
+_STARVES: Final = r"acceptance cycle$"
+"""Somebody who waits is never granted."""
+_ENDLESS: Final = r"non-progress cycle$"
+"""A run has no end."""
+
+
+def _mutant(model: str, macro: str, violates: str, macros: str = "", kind: Kind = SAFETY, depth: int = DEPTH) -> Search:
+    short = model == SHORT
+    return Search(model, macro, macros, kind=kind, violates=violates, short=short, depth=depth)
+
+
+MUTANTS: Final = (
+    _mutant("line", "NO_YIELD", _REST, "NODES=2"),
+    _mutant("line", "STAYS_IN_LINE", _REST, "NODES=2 MINORITY"),
+    _mutant("line", "LATE_YIELD_UNANSWERED", _REST, "NODES=2 FAULTS=1"),
+    _mutant("line", "INQUIRE_ONCE", _REST, "NODES=2 FAULTS=1"),
+    _mutant("line", "GRANT_ID_IGNORED", _STANDS, "NODES=2 FAULTS=1"),
+    _mutant("line", "YIELDED_GRANT_COUNTS", _STANDS, "NODES=2 FAULTS=1"),
+    _mutant("line", "YIELD_WHILE_HELD", _EXCLUSION, "NODES=2"),
+    _mutant("line", "LAST_COME_FIRST", _ENDLESS, "NODES=2", ENDLESS),
+    _mutant("line", "READERS_BARGE", _STARVES, "NODES=1 CLIENTS=3 READERS=2 FOREVER", FAIR),
+    _mutant("fences", "FENCE_IS_TICKET", _FENCE),
+    _mutant("fences", "NO_RAISE", _FENCE),
+    _mutant("fences", "RAISE_NOT_AWAITED", _FENCE),
+    _mutant("fences", "MARKS_NOT_RAISED", _FENCE),
+    _mutant("fences", "EXCLUSIVE_MARK_NOT_RAISED", _FENCE),
+    _mutant("fences", "FLOOR_FORGOTTEN", _FENCE),
+    _mutant("quorum_lease", "MAJORITY_OFF_BY_ONE", _EXCLUSION, _FEW),
+    _mutant("quorum_lease", "NO_DRIFT", _EXCLUSION, _FEW),
+    _mutant("quorum_lease", "VALIDITY_REVIVES", _EXCLUSION, _FEW),
+    _mutant("quorum_lease", "BOUND_FROM_RECEIPT", _EXCLUSION, _FEW),
+    _mutant("quorum_lease", "ECHO_WHEN_LEAVING", _EXCLUSION, _FEW),
+    _mutant("quorum_lease", "NO_SILENCE", _EXCLUSION, f"{_FEW} FORGETS"),
+    _mutant("quorum_lease", "RESENT_MOVES_BOUND", _EXCLUSION, "TTL=2 FAULTS=1 ANSWERS=2", depth=24),
+    _mutant("journal", "REPLY_BEFORE_SYNC", _FENCE),
+    _mutant("journal", "ANSWERS_OF_NEXT_LEAVE", _FENCE),
+    _mutant("journal", "MARKS_NOT_IN_JOURNAL", _FENCE),
+    _mutant("journal", "RENEWAL_NOT_SYNCED", _EXCLUSION),
+    _mutant("journal", "DEADLINES_OF_ANOTHER_BOOT", _EXCLUSION),
+)
+
+
+def groups() -> list[list[Search]]:
+    """Return the searches in the portions that slices make: a model's mutants go with the first of its searches."""
+    firsts = {search.model: search for search in reversed(SEARCHES)}
+    return [[search, *(mutants_of(search.model) if firsts[search.model] is search else ())] for search in SEARCHES]
+
+
+def mutants_of(model: str) -> list[Search]:
+    """Return the mutants of one model."""
+    return [mutant for mutant in MUTANTS if mutant.model == model]
+
+
+def chosen(names: Iterable[str] = (), size: Size = "full") -> list[Search]:
+    """Return searches by name or by model, all of a size when none is named; raises ValueError for an unknown name."""
+    every = [*SEARCHES, *MUTANTS]
+    wanted = list(names)
+    known = {name for search in every for name in (search.name, search.model)}
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"no model or search {', '.join(unknown)}: choose from {', '.join(sorted(known))}")
+    if wanted:
+        return [search for search in every if search.name in wanted or search.model in wanted]
+    return [search for search in every if search.short or size == "full"]

@@ -1,0 +1,62 @@
+"""Facts about the plan: it names every mutant there is, and no other; each model is searched without them too."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.model.checking import MODELS
+from tests.model.plan import MUTANTS, SEARCHES, chosen, groups, mutants_of
+
+NAMES = sorted({search.model for search in SEARCHES})
+VARIANTS = {"FORGETS", "FOREVER", "MINORITY"}
+"""Macros that let more happen, and leave no rule out."""
+_NOT_SEARCHED = {("quorum_lease", "TOKEN_NOT_COMPARED")}
+"""Mutants that no search within reach refutes."""
+
+
+_NOT_PLANNED = {"rejoin"}
+"""Models of which no search was complete yet: they count as nothing."""
+
+
+def test_every_model_is_planned() -> None:
+    assert {path.stem for path in MODELS.glob("*.pml")} - _NOT_PLANNED == set(NAMES)
+
+
+def switches(model: str) -> set[str]:
+    """Return the macros that a model asks for and does not define itself."""
+    text = (MODELS / f"{model}.pml").read_text(encoding="utf-8")
+    asked = re.findall(r"(?:#ifn?def |defined\()(\w+)", text)
+    return set(asked) - set(re.findall(r"#define (\w+)", text)) - VARIANTS
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_every_mutant_of_a_model_is_planned_and_no_other(model: str) -> None:
+    left_out = {macro for name, macro in _NOT_SEARCHED if name == model}
+    assert {mutant.label for mutant in mutants_of(model)} == switches(model) - left_out
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_a_model_has_at_least_two_mutants(model: str) -> None:
+    assert len(mutants_of(model)) >= 2
+
+
+def test_names_are_unique() -> None:
+    names = [search.name for search in (*SEARCHES, *MUTANTS)]
+    assert len(set(names)) == len(names)
+
+
+def test_going_through_all_groups_makes_each_search_once() -> None:
+    made = [search.name for group in groups() for search in group]
+    assert sorted(made) == sorted(search.name for search in (*SEARCHES, *MUTANTS))
+
+
+def test_a_model_is_chosen_with_its_mutants() -> None:
+    assert {search.model for search in chosen(["line"])} == {"line"}
+    assert chosen(["line/NO_YIELD"]) == [search for search in MUTANTS if search.label == "NO_YIELD"]
+
+
+def test_a_name_nobody_has_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no model or search lines: choose from .*line/NO_YIELD"):
+        chosen(["lines"])
