@@ -140,7 +140,7 @@ class WebSocketConnector:
 
     async def __call__(self, node: str, url: str) -> Connection:
         if self._http is None:
-            self._http = aiohttp.ClientSession(ws_response_class=_FrameSocket, headers=self._headers)
+            self._http = self._new_http()
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
                 socket = await self._http.ws_connect(
@@ -155,6 +155,11 @@ class WebSocketConnector:
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(cause_of(error)) from None
         return _WebSocketConnection(cast(_FrameSocket, socket))
+
+    def _new_http(self) -> aiohttp.ClientSession:
+        """Make the HTTP session; it looks up a node's address anew each time, as containers change theirs."""
+        connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False)
+        return aiohttp.ClientSession(ws_response_class=_FrameSocket, headers=self._headers, connector=connector)
 
     async def close(self) -> None:
         """Close the HTTP session; within half a second."""

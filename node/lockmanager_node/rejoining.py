@@ -54,9 +54,14 @@ _report = msgspec.json.Decoder(Report)
 
 @asynccontextmanager
 async def http_asking(headers: Mapping[str, str]) -> AsyncIterator[Ask]:
-    """Ask over HTTP."""
+    """Ask over HTTP, each question where the peer is by now.
+
+    Containers change their addresses: a connection that is kept, or an address that is remembered, may lead to another
+    node from then on, and each answer of that would keep it in use.
+    """
     timeout = aiohttp.ClientTimeout(total=ASK_DEADLINE)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
+    connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as http:
 
         async def ask(url: str, query: Mapping[str, str]) -> tuple[int, bytes]:
             async with http.get(url, params=query, allow_redirects=False) as response:

@@ -12,6 +12,9 @@ from tests.chaos.history import Event, History, Recorder, now, read_history
 from tests.chaos.resource import KINDS, Totals
 
 CHECKED, UNCHECKED = KINDS
+_LOOKS: Final = ("leases", "pairs", "reads", "writes", "last looks", "searched")
+"""What checkers count that was looked at; the rest is what they found, or left out."""
+
 _MOST_TOLD: Final = 20
 
 
@@ -46,8 +49,9 @@ class Judgement:
         self.counts["ambiguous"] += begun - ended
 
     def _hold(self, checker: str, verdict: Verdict) -> None:
-        """Take over what a checker said."""
-        self.counts.update({f"checks/{checker}: {what}": count for what, count in verdict.counts.items()})
+        """Take over what a checker said: what it looked at are checks, and none of them may be left out."""
+        for what, count in verdict.counts.items():
+            self.counts[f"{'checks/' if what in _LOOKS else ''}{checker}: {what}"] += count
         self.violations += [f"{checker}: {sentence}" for sentence in verdict.violations[:_MOST_TOLD]]
 
     def _control(self, history: History) -> None:

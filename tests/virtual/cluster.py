@@ -96,6 +96,7 @@ async def virtual_cluster(seed: int, *, new_cluster: bool = True) -> AsyncIterat
     """Run a cluster for the length of the block; clients of aiohttp made in it connect over its wires."""
     with (
         mock.patch.object(aiohttp.client, "TCPConnector", WireConnector),
+        mock.patch.object(aiohttp, "TCPConnector", WireConnector),
         mock.patch.object(discovery, "_process_memory", discovery.LastGood()),
         # This cache of aiohttp's would keep a thousand applications, and all that they refer to.
         mock.patch.object(web_app, "_cached_build_middleware", web_app._build_middlewares),
