@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from tests.model.checking import SearchFailed, check, complaints
 from tests.model.plan import SIZES, Search, chosen
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Make the searches and say of each what was found."""
+    """Make the searches and say of each what was found; SIGTERM unwinds it, so that no search outlives it."""
+    signal.signal(signal.SIGTERM, _unwind)
     options = _parser().parse_args(words)
     try:
         return max([_make(search) for search in chosen(options.names, options.size)])
     except (RuntimeError, SearchFailed, ValueError) as wrong:
         print(f"model: {wrong}", file=sys.stderr)
         return 2
+
+
+def _unwind(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _make(search: Search) -> int:

@@ -21,6 +21,8 @@ MEMORY: Final = 6_000
 """Megabytes that one search may take."""
 DEADLINE: Final = 900.0
 """Seconds after which a search is given up."""
+TOOLS: Final = ("spin", "gcc", "setpriv")
+REMEDY: Final = "install the Debian packages spin, gcc and util-linux"
 
 _EXHAUSTIVE: Final = "Full statespace search for:"
 _CUTS: Final = ("Search not completed", "max search depth too small", "reached -DMEMLIM bound", "out of memory")
@@ -58,13 +60,13 @@ class Found:
 
 def missing() -> list[str]:
     """Return what a search needs and this machine has not."""
-    return [tool for tool in ("spin", "gcc") if not shutil.which(tool)]
+    return [tool for tool in TOOLS if not shutil.which(tool)]
 
 
 def check(search: Search, below: Path, deadline: float = DEADLINE) -> Found:
-    """Make a search in a directory of its own; raises RuntimeError without spin and gcc, and SearchFailed."""
+    """Make a search in a directory of its own; raises RuntimeError without its tools, and SearchFailed."""
     if absent := missing():
-        raise RuntimeError(f"searching models needs {' and '.join(absent)}: install the Debian packages spin and gcc")
+        raise RuntimeError(f"searching models needs {' and '.join(absent)}: {REMEDY}")
     with TemporaryDirectory(dir=below) as directory:
         _build(search, Path(directory))
         begun = time.monotonic()
@@ -121,7 +123,7 @@ def _cut(output: str) -> str:
 def _build(search: Search, directory: Path) -> None:
     model = MODELS / f"{search.model}.pml"
     _run(["spin", "-a", *search.defines, str(model)], directory, f"{search.name}: spin refuses {model.name}")
-    options = ["-O2", "-w", f"-DMEMLIM={MEMORY}", *search.kind.compile]
+    options = [search.optimize, "-w", f"-DMEMLIM={MEMORY}", *search.kind.compile]
     _run(["gcc", *options, "-o", "pan", "pan.c"], directory, f"{search.name}: the search cannot be compiled")
 
 
@@ -132,7 +134,8 @@ def _run(command: list[str], directory: Path, failing: str) -> None:
 
 
 def _search(search: Search, directory: Path, deadline: float) -> str:
-    command = ["./pan", f"-m{search.depth}", *search.kind.search]
+    """Run the search, which the kernel ends with this process, however that ends."""
+    command = ["setpriv", "--pdeathsig", "KILL", "./pan", f"-m{search.depth}", *search.kind.search]
     try:
         done = subprocess.run(
             command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=deadline, check=False

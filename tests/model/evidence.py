@@ -1,7 +1,8 @@
 """The models as a part of the evidence: each slice makes one group of searches, which its seed chooses.
 
 Slices whose seeds follow each other take groups that follow each other in a ring, so that once around each search was
-made once. A search that is not exhaustive is a violation, and its states are counted apart.
+made once. A search that is not exhaustive is a violation. What a search found stands under its name: one that is made
+again counts no state twice.
 """
 
 from __future__ import annotations
@@ -26,28 +27,18 @@ def run(*, seconds: float, seed: int, directory: Path) -> Record:
 
 def record(made: list[tuple[Search, Found]], seconds: float = 0) -> Record:
     """Say what searches found."""
-    counts = {"searches": len(made), "mutants": sum(bool(search.is_mutant) for search, _ in made)}
+    mutants = [search for search, _ in made if search.is_mutant]
+    counts = {"searches made": len(made) - len(mutants), "searches made of mutants": len(mutants)}
     violations: list[str] = []
     passed: dict[str, str] = {}
     for search, found in made:
-        if wrong := complaints(search, found):
-            violations += wrong
-        else:
-            passed |= _passed(search, found)
-        name = _counter(search, found)
-        counts[name] = counts.get(name, 0) + found.states
-    facts = {f"bounds of {search.name}": search.what for search, _ in made if not search.is_mutant}
-    return Record(part="model", seconds=seconds, counts=counts, violations=violations, facts=facts, passed=passed)
-
-
-def _counter(search: Search, found: Found) -> str:
-    if search.is_mutant:
-        return f"states of mutants/{search.model}"
-    complete = not (found.cut or found.violated)
-    return f"{'exhaustive' if complete else 'not exhaustive'}/{search.model}"
+        wrong = complaints(search, found)
+        violations += wrong
+        passed |= {} if wrong else _passed(search, found)
+    return Record(part="model", seconds=seconds, counts=counts, violations=violations, passed=passed)
 
 
 def _passed(search: Search, found: Found) -> dict[str, str]:
     if search.is_mutant:
         return {f"mutant: {search.name}": f"{found.violated}, after {found.violated_at} steps; {found.describe()}"}
-    return {f"searched: {search.name}": found.describe()}
+    return {f"searched: {search.name}": f"{found.describe()}: {search.what}"}

@@ -71,7 +71,7 @@ byte yielded[PAIRS];              /* newest grant_id given back */
 bool lease[PAIRS];
 byte leases[NODES];               /* how many stand */
 byte number[PAIRS];               /* grant_id of the newest grant */
-byte expired[PAIRS];              /* newest grant_id that ran out */
+byte expired[PAIRS];              /* newest grant_id that ran out: those before it ran out too, or were given back */
 byte inquired[PAIRS];             /* the heads of the line for which this holder was inquired */
 bool line[PAIRS];
 byte dead;                        /* 0: none; node + 1 */
@@ -119,126 +119,7 @@ inline answer(c, n, what, about)
     fi
 }
 
-/* What a node does */
-
-/* All leases of a node are shared, or there is one. */
-#define reader_stands(n) (READERS && lease[P(CLIENTS - 1, n)] || READERS > 1 && lease[P(CLIENTS - 2, n)])
-#define admits(n, c) (!leases[n] || reader(c) && reader_stands(n))
-
-inline find_head(n)
-{
-    head = CLIENTS;
-    for (j : 0 .. CLIENTS - 1) {
-        if
-#if defined(READERS_BARGE)
-        :: line[P(j, n)] && (head == CLIENTS || reader(j)) -> head = j
-#elif defined(LAST_COME_FIRST)
-        :: line[P(j, n)] && (head == CLIENTS || rank[j] > rank[head]) -> head = j
-#else
-        :: line[P(j, n)] && (head == CLIENTS || rank[j] < rank[head]) -> head = j
-#endif
-        :: else
-        fi
-    }
-}
-
-inline grant_while_possible(n)
-{
-    find_head(n);
-    do
-    :: head < CLIENTS && admits(n, head) ->
-        lease[P(head, n)] = true;
-        leases[n]++;
-        line[P(head, n)] = false;
-        number[P(head, n)]++;
-        answer(head, n, GRANTED, number[P(head, n)]);
-        find_head(n)
-    :: else -> break
-    od
-}
-
-#define must_yield(c, n) (head < CLIENTS && lease[P(c, n)] && rank[head] < rank[c] && !(reader(head) && reader(c)))
-
-inline inquire(c, n)
-{
-    if
-    :: must_yield(c, n) && !(inquired[P(c, n)] & (1 << head)) ->
-        answer(c, n, INQUIRE, number[P(c, n)]);
-        inquired[P(c, n)] = inquired[P(c, n)] | (1 << head)
-    :: else
-    fi
-}
-
-inline settle(n)
-{
-    grant_while_possible(n);
-    for (j : 0 .. CLIENTS - 1) { inquire(j, n) }
-    skip
-}
-
-inline drop(c, n)
-{
-    lease[P(c, n)] = false;
-    inquired[P(c, n)] = 0;
-    leases[n]--
-}
-
-inline on_acquire(c, n)
-{
-    if
-    :: lease[P(c, n)] ->
-        answer(c, n, RESENT, number[P(c, n)]);
-#ifndef INQUIRE_ONCE
-        inquired[P(c, n)] = 0
-#endif
-    :: else -> line[P(c, n)] = true
-    fi
-}
-
-inline on_yield(c, n)
-{
-    if
-#ifdef GRANT_ID_IGNORED
-    :: lease[P(c, n)] -> drop(c, n); line[P(c, n)] = true
-#else
-    :: lease[P(c, n)] && id == number[P(c, n)] -> drop(c, n); line[P(c, n)] = true
-#endif
-#ifndef LATE_YIELD_UNANSWERED
-    :: !lease[P(c, n)] && !line[P(c, n)] -> answer(c, n, LOST, 0)
-#endif
-    :: else
-    fi
-}
-
-inline on_renew(c, n)
-{
-    if
-    :: lease[P(c, n)] -> answer(c, n, RENEWED, 0)
-    :: line[P(c, n)]
-    :: else -> answer(c, n, LOST, 0)
-    fi
-}
-
-inline on_release(c, n)
-{
-    line[P(c, n)] = false;
-    if
-    :: lease[P(c, n)] -> drop(c, n)
-    :: else
-    fi
-}
-
-inline read(c, n)
-{
-    up[P(c, n)]?kind, id;
-    if
-    :: kind == ACQUIRE -> on_acquire(c, n)
-    :: kind == YIELD -> on_yield(c, n)
-    :: kind == RENEW -> on_renew(c, n)
-    :: else -> on_release(c, n)
-    fi;
-    settle(n)
-}
+#include "line_node.inc"
 
 /* What a coordinator does */
 
@@ -246,7 +127,7 @@ inline record(p, bounded)
 {
     grant[p] = id;
     renewing[p] = false;
-    counts[p] = bounded && id != expired[p]
+    counts[p] = bounded && id > expired[p]
 }
 
 inline forget(p)
@@ -294,7 +175,7 @@ inline on_answer(c, n)
 #endif
     :: kind == RENEWED && grant[P(c, n)] ->
         renewing[P(c, n)] = false;
-        counts[P(c, n)] = (grant[P(c, n)] != expired[P(c, n)])
+        counts[P(c, n)] = (grant[P(c, n)] > expired[P(c, n)])
     :: kind == LOST -> forget(P(c, n)); ask(c, n, ACQUIRE, 0)
     :: else
     fi;

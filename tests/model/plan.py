@@ -57,12 +57,19 @@ class Search:
         return bool(self.violates)
 
     @property
+    def optimize(self) -> str:
+        """How far the compiler goes: for a short search it would take longer than the search."""
+        return "-O0" if self.short else "-O2"
+
+    @property
     def defines(self) -> list[str]:
         """The macros as options of spin."""
         return [f"-D{macro}" for macro in [*self.macros.split(), *([self.label] if self.is_mutant else [])]]
 
 
 _FEW: Final = "TTL=2 FAULTS=1 ANSWERS=1"
+_LONGEST: Final = "FIRST=1 LONG=4"
+_MORE: Final = "TTL=2 FAULTS=0 ANSWERS=1 STARTS=3"
 
 SEARCHES: Final = (
     Search("line", "faults", "NODES=2 FAULTS=1", "2 nodes, 2 clients, 1 fault", short=True),
@@ -87,14 +94,31 @@ SEARCHES: Final = (
     Search("line", "three", "FAULTS=1", "3 nodes, 2 clients, 1 fault"),
     Search("line", "fair", "FOREVER", "3 nodes, 2 clients for ever: granted under weak fairness", FAIR),
     Search("line", "shared", "NODES=2 CLIENTS=3 READERS=2", "2 nodes, a writer and 2 readers"),
+    Search("line", "faulty", "NODES=2 FAULTS=2", "2 nodes, 2 clients, 2 faults"),
     Search("fences", "calm", "FAULTS=0", "3 nodes, 3 acquisitions of either mode, 2 tickets, no fault"),
+    Search("fences", "even", "FAULTS=1 YOUNG=1", "3 nodes, 3 acquisitions of either mode, equal tickets, 1 fault"),
+    Search(
+        "fences", "faults", "ACQUISITIONS=2 FAULTS=3", "3 nodes, 2 acquisitions of either mode, 2 tickets, 3 faults"
+    ),
     Search(
         "quorum_lease",
         "fault",
         _FEW,
         "3 nodes, 2 clients, 2 acquisitions, ttl 2 ticks, 1 answer under way, 1 broken connection or restart",
     ),
-    Search("journal", "kills", "", "1 node, 3 acquisitions, ttl 2 ticks, 4 fences, 2 kills"),
+    Search(
+        "quorum_lease",
+        "again",
+        _MORE,
+        "3 nodes, 2 clients, 3 acquisitions, ttl 2 ticks, 1 answer under way, no fault",
+    ),
+    Search("journal", "kills", "KILLS=3 FENCES=5", "1 node, 3 acquisitions, ttl 2 ticks, 5 fences, 3 kills"),
+    Search("journal", "ttl", "TTL=3 FENCES=5", "1 node, 3 acquisitions, ttl 3 ticks, 5 fences, 2 kills"),
+    Search("rejoin", "first", "LONGS=0", "3 nodes, 2 clients, ttl 2 ticks, 1 lost disk, 1 answer under way"),
+    Search("rejoin", "long", "", "3 nodes, 2 clients, ttl 2 ticks, of one 4 ticks, 1 lost disk, 1 answer under way"),
+    Search("rejoin", "longest", _LONGEST, "3 nodes, 2 clients, ttl 1 tick, of one 4 ticks, 1 lost disk"),
+    Search("rejoin", "twice", "LONGS=0 LOSSES=2", "3 nodes, 2 clients, ttl 2 ticks, 2 lost disks, one after the other"),
+    Search("rejoin", "fences", "LONGS=0 FENCES=2", "3 nodes, 2 clients, ttl 2 ticks, 2 fences, 1 lost disk"),
 )
 
 _STANDS: Final = r"assertion violated .*counts\["
@@ -105,6 +129,8 @@ _EXCLUSION: Final = r"assertion violated 0$"
 """Two are valid holders at once."""
 _FENCE: Final = r"assertion violated \(fence"
 """A fence goes back."""
+_RISES: Final = r"assertion violated \(top>last_fence\)"
+"""A holder's fence is not larger than that of the one before."""
 _STARVES: Final = r"acceptance cycle$"
 """Somebody who waits is never granted."""
 _ENDLESS: Final = r"non-progress cycle$"
@@ -138,19 +164,29 @@ MUTANTS: Final = (
     _mutant("quorum_lease", "BOUND_FROM_RECEIPT", _EXCLUSION, _FEW),
     _mutant("quorum_lease", "ECHO_WHEN_LEAVING", _EXCLUSION, _FEW),
     _mutant("quorum_lease", "NO_SILENCE", _EXCLUSION, f"{_FEW} FORGETS"),
+    _mutant("quorum_lease", "TOKEN_NOT_COMPARED", _EXCLUSION, _MORE),
     _mutant("quorum_lease", "RESENT_MOVES_BOUND", _EXCLUSION, "TTL=2 FAULTS=1 ANSWERS=2", depth=24),
     _mutant("journal", "REPLY_BEFORE_SYNC", _FENCE),
     _mutant("journal", "ANSWERS_OF_NEXT_LEAVE", _FENCE),
     _mutant("journal", "MARKS_NOT_IN_JOURNAL", _FENCE),
     _mutant("journal", "RENEWAL_NOT_SYNCED", _EXCLUSION),
     _mutant("journal", "DEADLINES_OF_ANOTHER_BOOT", _EXCLUSION),
+    _mutant("rejoin", "NO_SILENCE", _EXCLUSION, "LONGS=0"),
+    _mutant("rejoin", "STALE_GRANT_STAYS", _EXCLUSION, "LONGS=0"),
+    _mutant("rejoin", "ONE_REPORT", _EXCLUSION, _LONGEST),
+    _mutant("rejoin", "READ_ONCE", _EXCLUSION),
+    _mutant("rejoin", "NO_ADOPTION", _EXCLUSION, _LONGEST),
+    _mutant("rejoin", "LONG_AT_ONCE", _EXCLUSION, _LONGEST),
+    _mutant("rejoin", "SHORT_GRANT_COUNTS", _EXCLUSION, _LONGEST),
+    _mutant("rejoin", "FLOOR_FORGOTTEN", _RISES, "LONGS=0 FENCES=2"),
 )
 
 
 def groups() -> list[list[Search]]:
-    """Return the searches in the portions that slices make: a model's mutants go with the first of its searches."""
+    """Return the searches in the portions that slices make, one of each model first, and its mutants with that."""
     firsts = {search.model: search for search in reversed(SEARCHES)}
-    return [[search, *(mutants_of(search.model) if firsts[search.model] is search else ())] for search in SEARCHES]
+    ring = sorted(SEARCHES, key=lambda search: firsts[search.model] is not search)
+    return [[search, *(mutants_of(search.model) if firsts[search.model] is search else ())] for search in ring]
 
 
 def mutants_of(model: str) -> list[Search]:

@@ -1,10 +1,12 @@
 /* A node that lost its disk rejoins: two holders are never valid at once, and fences do not go back.
  *
- * Such a node stays silent for SILENCE ticks, reads twice what enough peers hold, adopts it, and serves. A minority loses
- * its disk at a time; connections to it break, yet an answer it gave may still arrive. Client 0 wants a ttl longer than
- * the silence: it acquires with the first one, and holds when a majority confirmed the long one of late. Renewals are
- * answered late or never sent: whoever takes no step is cut off, or pauses.
- * Whoever stands in line may be next. FENCES: grants are numbered, and so bounded.
+ * Such a node stays silent for SILENCE ticks, reads twice what enough peers hold, adopts it, and serves. A minority
+ * loses its disk at a time; connections to it break, yet an answer it gave may still arrive. Client 0 wants a ttl longer
+ * than the silence: it acquires with the first one, and holds when a majority confirmed the long one of late. Renewals are
+ * answered late or never sent: whoever takes no step is cut off, or pauses. Whoever asks may be next at any node, and a
+ * holder whose validity ends is over within the same tick.
+ * FENCES: grants are numbered, and so bounded; holders release.
+ * Not here: yields, shared locks, pages of a report, requests on their way, and the word that the cluster is new.
  */
 #define NODES 3
 #define MAJORITY (NODES / 2 + 1)
@@ -38,23 +40,20 @@
 #define PAIRS (CLIENTS * NODES)
 #define P(c, n) ((c) * NODES + (n))
 
-/* THE INVARIANTS: whoever is valid became a holder last of all; and a holder's fence exceeds those of all before. */
+/* THE INVARIANTS: nobody becomes a holder beside a valid one, nor with a fence that does not exceed all before. */
 #define counts(p) (grant[p] > RECORDED)
 #define quorum(c) (counts(P(c, 0)) + counts(P(c, 1)) + counts(P(c, 2)) >= MAJORITY)
-#define exclusive(c) (!(phase[c] == HELD && quorum(c)) || last_holder == c + 1)
 #define rises(fence) (fence > last_fence)
 
 /* Coordinators */
-#define IDLE 0
-#define WAITING 1
-#define HELD 2
-#define DONE 3
+#define WAITING 0
+#define HELD 1
+#define DONE 2
 byte phase[CLIENTS];
 #define RECORDED 1                /* known, but its bound does not lie ahead: it does not count */
 byte grant[PAIRS];                /* 0: none; RECORDED + ticks until its bound */
 byte fresh[PAIRS];                /* ticks for which the word of a node for the long ttl is of late */
-byte last_holder;                 /* client + 1; read by the invariant only, as is the next */
-byte last_fence;
+bool stale[PAIRS];                /* the node lost its disk, and has said nothing since that arrived */
 
 /* Nodes */
 byte lease[NODES];                /* 0: none; client + 1 */
@@ -62,7 +61,6 @@ byte left[NODES];                 /* ticks until its deadline */
 bool is_long[NODES];              /* its full ttl */
 byte adopted[PAIRS];              /* ticks until the deadline of a lease that peers told of; 0: none */
 bool adopted_long[PAIRS];
-bool line[PAIRS];
 #define SERVING 0
 #define SILENT 1
 byte state[NODES];
@@ -71,19 +69,21 @@ byte first[NODES];                /* peers read for the first time, a bit each *
 byte second[NODES];
 byte since[NODES];                /* ticks since the first of them was */
 byte found[PAIRS];                /* what was read of this client's lease: 0 nothing, 1 its first ttl, 2 the long one */
+bool is_told[PAIRS];              /* a peer's lease that the one who rejoins was told of: it is told once */
 
 /* Answers under way, at most one of a pair */
 #define GRANTED 1
 #define RENEWED 2
 byte down[PAIRS];
 bool for_long[PAIRS];             /* it gives the long ttl */
-byte echo[PAIRS];                 /* ticks ago */
+byte echo[PAIRS];                 /* ticks ago, as far as that matters */
 byte answers;
 byte losses = LOSSES;
 
 #ifdef FENCES
+byte last_fence;                  /* read by the invariant only */
 byte mark[NODES];
-byte fence[PAIRS];                /* of a recorded grant */
+byte fence[PAIRS];                /* of a recorded grant of one who waits */
 byte told[PAIRS];                 /* that of a grant under way */
 byte floor[NODES];                /* the largest that was read */
 #endif
@@ -91,162 +91,24 @@ byte floor[NODES];                /* the largest that was read */
 hidden byte i, j, ttl, top, standing;
 
 #define wants_long(c) ((c) < LONGS)
+#define holds_long(c) (wants_long(c) && phase[c] == HELD)
+#define asks(c) (phase[c] != DONE)
 #define serves(n) (state[n] == SERVING)
 #define others_serve(n) (serves((n + 1) % NODES) && serves((n + 2) % NODES))
 #define larger(a, b) ((a) > (b) -> (a) : (b))
 #define bits(mask) (((mask) & 1) + ((mask) >> 1 & 1) + ((mask) >> 2 & 1))
 #define can_answer(p) (answers < ANSWERS && !down[p])
+#define lasts(p) (for_long[p] -> LONG : FIRST)
 
-/* What a node does */
-
-inline answer(p, kind, gives_long)
-{
-    answers++;
-    down[p] = kind;
-    for_long[p] = gives_long
-}
-
-inline unanswer(p)
-{
-    answers--;
-    down[p] = 0;
-    for_long[p] = false;
-    echo[p] = 0
-}
-
-inline drop(n)
-{
-    lease[n] = 0;
-    left[n] = 0;
-    is_long[n] = false
-}
-
-inline drop_adopted(p)
-{
-    adopted[p] = 0;
-    adopted_long[p] = false
-}
-
-/* A new grant stands for what was adopted of the same token. */
-inline give(c, n)
-{
-#ifdef LONG_AT_ONCE
-    is_long[n] = wants_long(c);
-#else
-    is_long[n] = wants_long(c) && phase[c] == HELD;
-#endif
-    lease[n] = c + 1;
-    left[n] = larger((is_long[n] -> LONG : FIRST), adopted[P(c, n)]);
-    answer(P(c, n), GRANTED, is_long[n]);
-    is_long[n] = is_long[n] || adopted_long[P(c, n)];
-    drop_adopted(P(c, n));
-#ifdef FENCES
-    mark[n]++;
-    told[P(c, n)] = mark[n];
-#endif
-    line[P(c, n)] = false
-}
-
-inline renew(c, n, gives_long)
-{
-    ttl = (gives_long -> LONG : FIRST);
-    if
-    :: lease[n] == c + 1 ->
-        left[n] = larger(left[n], ttl);
-        is_long[n] = is_long[n] || gives_long;
-        answer(P(c, n), RENEWED, gives_long)
-    :: adopted[P(c, n)] ->
-        adopted[P(c, n)] = larger(adopted[P(c, n)], ttl);
-        adopted_long[P(c, n)] = adopted_long[P(c, n)] || gives_long;
-        answer(P(c, n), RENEWED, gives_long)
-    :: lease[n] != c + 1 && !adopted[P(c, n)] && !line[P(c, n)] -> forget(P(c, n)); line[P(c, n)] = true    /* lost */
-    :: else
-    fi
-}
-
-/* How a node that may have forgotten grants comes to serve */
-
-inline lose_disk(n)
-{
-    drop(n);
-    for (i : 0 .. CLIENTS - 1) {
-        line[P(i, n)] = false;
-        drop_adopted(P(i, n))
-    }
-#ifdef FENCES
-    mark[n] = 0;
-#endif
-    silent[n] = SILENCE;
-    state[n] = SILENT
-}
-
-inline begin_again(n)
-{
-    first[n] = 0;
-    second[n] = 0;
-    since[n] = 0
-}
-
-inline take_report(n, m)
-{
-    for (i : 0 .. CLIENTS - 1) {
-        if
-        :: lease[m] == i + 1 -> found[P(i, n)] = larger(found[P(i, n)], 1 + is_long[m])
-        :: adopted[P(i, m)] -> found[P(i, n)] = larger(found[P(i, n)], 1 + adopted_long[P(i, m)])
-        :: else
-        fi
-    }
-#ifdef FENCES
-    floor[n] = larger(floor[n], mark[m]);
-#endif
-    skip
-}
-
-inline read(n, m)
-{
-    take_report(n, m);
-    if
-    :: first[n] && since[n] > WINDOW -> begin_again(n)
-    :: else
-    fi;
-    if
-    :: bits(first[n]) < NEEDED -> first[n] = first[n] | (1 << m)
-    :: else -> second[n] = second[n] | (first[n] & (1 << m))
-    fi
-}
-
-#ifdef READ_ONCE
-#define is_read(n) (bits(first[n]) >= NEEDED)
-#else
-#define is_read(n) (bits(second[n]) >= NEEDED)
-#endif
-
-inline serve(n)
-{
-    for (i : 0 .. CLIENTS - 1) {
-#ifndef NO_ADOPTION
-        adopted[P(i, n)] = (found[P(i, n)] -> (found[P(i, n)] > 1 -> LONG : FIRST) : 0);
-        adopted_long[P(i, n)] = (found[P(i, n)] > 1);
-#endif
-        found[P(i, n)] = 0;
-#ifndef QUEUED_KEEPS_GRANT
-        if
-        :: phase[i] == WAITING -> forget(P(i, n))   /* it stands in line, and is told so before its renewals are answered */
-        :: else
-        fi
-#endif
-    }
-    begin_again(n);
-#ifdef FENCES
-#ifndef FLOOR_FORGOTTEN
-    mark[n] = floor[n];
-#endif
-    floor[n] = 0;
-#endif
-    state[n] = SERVING
-}
+#include "rejoin_node.inc"
 
 /* What a coordinator does */
+
+#ifdef SHORT_GRANT_COUNTS
+#define too_short(c, p) false
+#else
+#define too_short(c, p) (holds_long(c) && !for_long[p])
+#endif
 
 inline forget(p)
 {
@@ -257,23 +119,60 @@ inline forget(p)
     fresh[p] = 0
 }
 
-inline confirm(p, lasts) { grant[p] = larger(grant[p], RECORDED + (lasts > echo[p] -> lasts - echo[p] : 0)) }
+inline end(c)
+{
+    for (i : P(c, 0) .. P(c, NODES - 1)) {
+        forget(i);
+        stale[i] = false;
+        if
+        :: down[i] -> unanswer(i)
+        :: else
+        fi
+    }
+    phase[c] = DONE
+}
+
+inline end_if_invalid(c)
+{
+    if
+    :: phase[c] == HELD && !quorum(c) -> end(c)
+    :: else
+    fi
+}
+
+/* Whoever waits acquires again before it renews, and whatever else the answer says, the grant of before is over. */
+inline reconnect(c, p)
+{
+    if
+    :: down[p] -> unanswer(p)
+    :: else
+    fi;
+#ifndef STALE_GRANT_STAYS
+    if
+    :: phase[c] == WAITING -> forget(p)
+    :: else
+    fi;
+#endif
+    stale[p] = false
+}
+
+inline confirm(p, ticks) { grant[p] = larger(grant[p], RECORDED + (ticks > echo[p] -> ticks - echo[p] : 0)) }
 
 inline apply(c, p)
 {
     if
-    :: down[p] == GRANTED ->
+    :: down[p] == GRANTED && too_short(c, p) -> forget(p)    /* released there, and acquired for the long one */
+    :: down[p] == GRANTED && !too_short(c, p) ->
         grant[p] = RECORDED;
 #ifdef FENCES
-        fence[p] = told[p];
-        told[p] = 0;
+        fence[p] = (phase[c] == WAITING -> told[p] : 0);
 #endif
-        confirm(p, (for_long[p] -> LONG : FIRST))
+        confirm(p, lasts(p))
     :: down[p] == RENEWED && grant[p] && for_long[p] && phase[c] == WAITING ->
         confirm(p, FIRST);
         fresh[p] = larger(fresh[p], (FIRST > echo[p] -> FIRST - echo[p] : 0))
     :: down[p] == RENEWED && grant[p] && !(for_long[p] && phase[c] == WAITING) ->
-        confirm(p, (for_long[p] -> LONG : FIRST))
+        confirm(p, lasts(p))
     :: else
     fi
 }
@@ -302,21 +201,28 @@ inline raise(c)
 #ifdef LONG_AT_ONCE
 #define has_full_ttl(c) true
 #else
-#define has_full_ttl(c) (!wants_long(c) || (fresh[P(c, 0)] > 0) + (fresh[P(c, 1)] > 0) + (fresh[P(c, 2)] > 0) >= MAJORITY)
+#define words(c) ((fresh[P(c, 0)] > 0) + (fresh[P(c, 1)] > 0) + (fresh[P(c, 2)] > 0))
+#define has_full_ttl(c) (!wants_long(c) || words(c) >= MAJORITY)
 #endif
 
 /* From now on the long ttl is relied on, where a node gave its word for it. */
 inline hold(c)
 {
+    if
+    :: phase[1 - c] == HELD -> assert(false)
+    :: else
+    fi;
 #ifdef FENCES
     assert(rises(top));
     last_fence = top;
 #endif
     for (i : P(c, 0) .. P(c, NODES - 1)) {
         grant[i] = (fresh[i] -> larger(grant[i], RECORDED + fresh[i] + LONG - FIRST) : grant[i]);
+#ifdef FENCES
+        fence[i] = 0;
+#endif
         fresh[i] = 0
     }
-    last_holder = c + 1;
     phase[c] = HELD
 }
 
@@ -329,31 +235,15 @@ inline decide(c)
     fi
 }
 
-inline end(c)
-{
-    for (i : P(c, 0) .. P(c, NODES - 1)) {
-        forget(i);
-        line[i] = false;
-        if
-        :: down[i] -> unanswer(i)
-        :: else
-        fi
-    }
-    phase[c] = DONE
-}
-
 inline receive(c, p)
 {
+    apply(c, p);
+    unanswer(p);
     if
-    :: phase[c] == HELD && !quorum(c) -> end(c)
-    :: else ->
-        apply(c, p);
-        if
-        :: phase[c] == WAITING && quorum(c) -> decide(c)
-        :: else
-        fi;
-        unanswer(p)
-    fi
+    :: phase[c] == WAITING && quorum(c) -> decide(c)
+    :: else
+    fi;
+    end_if_invalid(c)
 }
 
 /* Time */
@@ -364,9 +254,12 @@ inline tick_of_pair(p)
 {
     grant[p] = (grant[p] > RECORDED -> grant[p] - 1 : grant[p]);
     tick(fresh[p]);
-    echo[p] = (down[p] && echo[p] < LONG -> echo[p] + 1 : echo[p]);
-    tick(adopted[p]);
-    adopted_long[p] = adopted_long[p] && adopted[p]
+    echo[p] = (down[p] && echo[p] < lasts(p) -> echo[p] + 1 : echo[p]);
+    if
+    :: adopted[p] > 1 -> adopted[p]--
+    :: adopted[p] == 1 -> drop_adopted(p)
+    :: else
+    fi
 }
 
 inline tick_of_node(n)
@@ -380,25 +273,36 @@ inline tick_of_node(n)
     fi
 }
 
+/* Who stands in line since before it was a holder is granted with the first ttl. */
+#ifdef LONG_AT_ONCE
+#define at_first(c) wants_long(c)
+#else
+#define at_first(c) false
+#endif
+#define kept_out(c, n) (lease[n] == 2 - c || adopted[P(1 - c, n)])
+#ifdef FENCES
+#define is_numbered(n) (mark[n] < FENCES)
+#else
+#define is_numbered(n) true
+#endif
+#define acquires(c, n) (asks(c) && (!grant[P(c, n)] || stale[P(c, n)]))
+#define may_give(c, n) (serves(n) && !kept_out(c, n) && can_answer(P(c, n)) && is_numbered(n))
+#define may_renew(c, n) (grant[P(c, n)] && !stale[P(c, n)] && serves(n) && can_answer(P(c, n)))
+#define asks_long(c) (wants_long(c) && (phase[c] == HELD || quorum(c)))
+
 #define p _pid
 #define c (_pid / NODES)
 #define n (_pid % NODES)
-#define asks(c) (phase[c] == WAITING || phase[c] == HELD)
-#define kept_out(c, n) (lease[n] && lease[n] != c + 1 || adopted[P(1 - c, n)])
-#ifdef FENCES
-#define may_give(n) (mark[n] < FENCES)
-#else
-#define may_give(n) true
-#endif
 
 active [PAIRS] proctype Pair()
 {
     do
     :: d_step { down[p] -> receive(c, p) }
     :: d_step { down[p] && !serves(n) -> unanswer(p) }
-    :: d_step { asks(c) && !grant[p] && !line[p] && !down[p] && lease[n] != c + 1 -> line[p] = true }
-    :: d_step { grant[p] && serves(n) && can_answer(p) -> renew(c, n, wants_long(c) && (phase[c] == HELD || quorum(c))) }
-    :: d_step { line[p] && serves(n) && !kept_out(c, n) && can_answer(p) && may_give(n) -> give(c, n) }
+    :: d_step { stale[p] && serves(n) -> reconnect(c, p) }
+    :: d_step { may_renew(c, n) -> renew(c, n, asks_long(c)) }
+    :: d_step { acquires(c, n) && may_give(c, n) && lease[n] != c + 1 -> give(c, n, at_first(c)) }
+    :: d_step { acquires(c, n) && may_give(c, n) && holds_long(c) && !is_long[n] -> give(c, n, true) }
     :: d_step { phase[c] == DONE && adopted[p] -> drop_adopted(p) }
     :: d_step { phase[c] == DONE && lease[n] == c + 1 -> drop(n) }
     od
@@ -409,19 +313,26 @@ active [PAIRS] proctype Pair()
 #undef n
 #define c (_pid - PAIRS)
 
-active [CLIENTS] proctype Coordinator()
+#ifdef FENCES
+active [CLIENTS] proctype Holder()
 {
-    d_step { phase[c] == IDLE -> phase[c] = WAITING };
-    d_step { asks(c) -> end(c) }
+    do
+    :: d_step { phase[c] == HELD -> end(c) }
+    od
 }
+#define HOLDERS CLIENTS
+#else
+#define HOLDERS 0
+#endif
 
 #undef c
-#define n (_pid - PAIRS - CLIENTS)
+#define n (_pid - PAIRS - HOLDERS)
 
 active [NODES] proctype Node()
 {
     do
-    :: d_step { losses && serves(n) && others_serve(n) -> losses--; lose_disk(n) }
+    :: d_step { losses && serves(n) && others_serve(n) && (n == 0 || losses < LOSSES) -> losses--; lose_disk(n) }
+                                  /* the nodes are alike: call the first loser 0 */
     :: d_step { !serves(n) && !silent[n] && serves((n + 1) % NODES) -> read(n, (n + 1) % NODES) }
     :: d_step { !serves(n) && !silent[n] && serves((n + 2) % NODES) -> read(n, (n + 2) % NODES) }
     :: d_step { !serves(n) && !silent[n] && is_read(n) -> serve(n) }
@@ -436,12 +347,8 @@ active proctype Time()
     :: d_step {
         for (j : 0 .. PAIRS - 1) { tick_of_pair(j) }
         for (j : 0 .. NODES - 1) { tick_of_node(j) }
+        for (j : 0 .. CLIENTS - 1) { end_if_invalid(j) }
         skip
     }
     od
-}
-
-active proctype Invariant()
-{
-    !(exclusive(0) && exclusive(1)) -> assert(false)
 }

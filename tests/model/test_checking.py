@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.evidence.store import SEEDS_PER_SLICE
-from tests.model import checking, evidence
+from tests.model import checking
 from tests.model.checking import Found, SearchFailed, check, complaints, parse
-from tests.model.plan import SAFETY, Search, groups
+from tests.model.plan import Search
+from tests.model.tools import REQUIRED, require_tools
 
 WHOLE = """
 (Spin Version 6.5.2 -- 6 December 2019)
@@ -73,8 +73,6 @@ def test_a_search_that_was_cut_short_is_not_exhaustive(output: str) -> None:
     found = parse(output)
     assert found.cut
     assert "is not exhaustive" in complaints(HOLDS, found)[0]
-    assert evidence.record([(HOLDS, found)]).counts["not exhaustive/fences"] == found.states
-    assert "exhaustive/fences" not in evidence.record([(HOLDS, found)]).counts
 
 
 @pytest.mark.parametrize("output", ["", "pan: error: too many processes", WHOLE.replace("errors: 0", "")])
@@ -101,42 +99,28 @@ def test_a_mutant_that_survives_is_a_violation_even_when_its_search_was_cut_shor
     assert complaints(MUTANT, parse("error: max search depth too small\n" + WHOLE))
 
 
-def test_only_searches_that_passed_are_in_the_record_as_such() -> None:
-    kept = evidence.record([(HOLDS, parse(WHOLE)), (MUTANT, parse(WHOLE))])
-    assert list(kept.passed) == ["searched: fences/calm"]
-    assert kept.facts == {"bounds of fences/calm": "3 nodes"}
-    assert kept.counts["exhaustive/fences"] == 69_776
-    assert len(kept.violations) == 1
-
-
-def test_slices_that_follow_each_other_make_all_searches_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made: list[str] = []
-
-    def note(search: Search, below: Path) -> Found:
-        made.append(search.name)
-        return Found(states=1, depth=1, megabytes=1)
-
-    monkeypatch.setattr(evidence, "check", note)
-    for number in range(7, 7 + len(groups())):
-        evidence.run(seconds=1, seed=number * SEEDS_PER_SLICE, directory=tmp_path)
-    assert sorted(made) == sorted(search.name for group in groups() for search in group)
-
-
 def test_tools_that_are_missing_are_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="spin and gcc: install the Debian packages"):
+    with pytest.raises(RuntimeError, match="spin and gcc and setpriv: install the Debian packages"):
         check(HOLDS, tmp_path)
 
 
-@pytest.mark.skipif(bool(checking.missing()), reason="spin or gcc is not installed")
+def test_only_where_they_are_required_is_it_a_failure_that_tools_are_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="missing: spin and gcc and setpriv"):
+        require_tools()
+    monkeypatch.setenv(REQUIRED, "1")
+    with pytest.raises((AssertionError, pytest.skip.Exception), match="missing: spin and gcc and setpriv") as ended:
+        require_tools()
+    assert ended.type is AssertionError
+
+
 def test_a_model_that_spin_refuses_is_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    require_tools()
     (tmp_path / "broken.pml").write_text("active proctype A() { x = }", encoding="utf-8")
     monkeypatch.setattr(checking, "MODELS", tmp_path)
     with pytest.raises(SearchFailed, match=r"broken/any: spin refuses broken\.pml: .*broken"):
         check(Search("broken", "any"), tmp_path)
-
-
-@pytest.mark.skipif(bool(checking.missing()), reason="spin or gcc is not installed")
-def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    with pytest.raises(SearchFailed, match="not done after"):
-        check(Search("fences", "any", kind=SAFETY), tmp_path, deadline=0.05)

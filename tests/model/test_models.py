@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.model.checking import check, complaints, missing
+from tests.model.checking import check, complaints
 from tests.model.plan import Search, chosen
+from tests.model.tools import require_tools
 
 
-@pytest.mark.skipif(bool(missing()), reason=f"{' and '.join(missing())} not installed: Debian packages spin and gcc")
 @pytest.mark.parametrize("search", chosen(size="short"), ids=lambda search: search.name)
 def test_the_model_holds_and_every_mutant_of_it_fails(search: Search, tmp_path: Path) -> None:
+    require_tools()
     found = check(search, tmp_path)
     assert complaints(search, found) == []
     assert found.states > 0
