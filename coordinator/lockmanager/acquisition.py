@@ -20,6 +20,7 @@ from typing import Final
 
 from .actions import FIRST_TTL, REJECTED_PAUSE, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
+from .durations import drift
 from .patience import Patience
 from .verdict import verdict_of_time, verdict_of_waiting
 from .wire import (
@@ -45,7 +46,6 @@ from .wire import Lost as LostAnswer
 _NOTICE_LIMIT: Final = 100_000
 """At most this long before validity ends, in microseconds, a holder is told."""
 
-
 _YES: Final = (Granted, Renewed)
 
 
@@ -61,8 +61,7 @@ class Acquisition:
         self.ballot = Ballot(request.nodes, FIRST_TTL)
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
-        self._had_majority = False
-        self._was_rejected = False
+        self._had_majority = self._was_rejected = False
         self._validity: int | None = None
         self._loss_at = 0
         for vote in self.ballot.votes:
@@ -82,10 +81,6 @@ class Acquisition:
             self._validity = self.ballot.validity()
             self._loss_at = self._validity - min(self._ttl // 10, _NOTICE_LIMIT)
         return self._validity
-
-    def renewals_answered(self) -> dict[str, int]:
-        """Return how many renewals each node has confirmed."""
-        return {vote.node: vote.renewals for vote in self.ballot}
 
     @property
     def loss_at(self) -> int:
@@ -220,9 +215,10 @@ class Acquisition:
                 self._forget_grant(vote, Said.REFUSED)
                 vote.holders = answer.holders
             case Rejected():
+                if self.phase is Phase.WAITING:  # or it would be renewed where it was forgotten and adopted
+                    self._forget_grant(vote, Said.REJECTED)
                 self._was_rejected = True
-                vote.said, vote.code, vote.detail = Said.REJECTED, answer.code, answer.detail
-                vote.ask_again_at = now + REJECTED_PAUSE
+                vote.reject(answer.code, answer.detail, now + REJECTED_PAUSE)
             case Revoked() if self.phase is Phase.WAITING:
                 self._forget_grant(vote, Said.REVOKED)
             case Revoked():
@@ -234,9 +230,12 @@ class Acquisition:
         if answer.grant_id == vote.yielded:
             actions.append(Send(vote.node, Yield(self.token, answer.grant_id)))
             return
+        known = vote.grant if vote.grant is not None and vote.grant.grant_id == answer.grant_id else None
+        if known is None and answer.ttl < self.ballot.carried_ttl:
+            self._granted_too_briefly(vote, answer.ttl, now)
+            return
         vote.said, vote.holders = Said.GRANTED, ()
-        known = vote.grant
-        if answer.resent and known is not None and known.grant_id == answer.grant_id:
+        if answer.resent and known is not None:
             known.fence = max(known.fence, answer.fence)
         else:
             known = vote.grant = Grant(answer.grant_id, answer.fence, None)
@@ -244,6 +243,12 @@ class Acquisition:
             self.ballot.confirm(known, echo, answer.ttl)
         if known.wants_renewal(self.ttl, now):
             self._ask_renewal(vote.node, known, self.ttl, now, actions)
+
+    def _granted_too_briefly(self, vote: Vote, ttl: int, now: int) -> None:
+        """Count no grant from the line for less than a holder relies on: a node that rejoins may learn of that only."""
+        self._forget_grant(vote, Said.REJECTED)
+        self._was_rejected = True
+        vote.reject("ttl", "granted for less than the lease relies on", now + ttl + drift(ttl))
 
     def _inquired(self, vote: Vote, answer: Inquire, actions: list[Action]) -> None:
         grant = vote.grant
@@ -316,12 +321,8 @@ class Acquisition:
 
     def _ask_rejecting_again(self, now: int, actions: list[Action]) -> None:
         """Ask nodes that were full once more: nobody will tell us when they no longer are."""
-        if not self._was_rejected:
-            return
-        for vote in self.ballot.votes:
-            if vote.rejects and now >= vote.ask_again_at:
-                vote.ask_again_at = now + REJECTED_PAUSE
-                actions.append(Send(vote.node, self._acquire()))
+        if self._was_rejected:
+            actions += [Send(node, self._acquire()) for node in self.ballot.to_ask_again(now, REJECTED_PAUSE)]
 
     def _decide_given_up(self, now: int, actions: list[Action]) -> None:
         """Fail, or step apart, once waiting on makes no sense."""

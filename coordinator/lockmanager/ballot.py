@@ -114,6 +114,10 @@ class Vote:
         """Whether the node is in reach and does not want us: it was full, or our clocks differ."""
         return self.said is Said.REJECTED and self.link is _LIVE and self.grant is None
 
+    def reject(self, code: str, detail: str, ask_again_at: int) -> None:
+        """Note why the node does not want us, and when it is asked again."""
+        self.said, self.code, self.detail, self.ask_again_at = Said.REJECTED, code, detail, ask_again_at
+
     def forget_token(self) -> None:
         """Start over for a new token; the link stays what it is."""
         self.said, self.grant, self.yielded = Said.NOTHING, None, None
@@ -256,6 +260,13 @@ class Ballot:
                 asked.append(vote.node)
         return asked
 
+    def to_ask_again(self, now: int, pause: int) -> list[str]:
+        """Return the nodes that rejected us and are to be asked again by now; the next time is a pause later."""
+        due = [vote for vote in self.votes if vote.rejects and now >= vote.ask_again_at]
+        for vote in due:
+            vote.ask_again_at = now + pause
+        return [vote.node for vote in due]
+
     def ask_again_at(self) -> list[int]:
         """Return when the nodes that reject us are asked again."""
         return [vote.ask_again_at for vote in self.votes if vote.rejects]
@@ -299,6 +310,10 @@ class Ballot:
         """Say whether no holder that the refusals name stands on a majority."""
         seen = Counter(holder.token_hash for vote in self if vote.said is Said.REFUSED for holder in vote.holders)
         return not seen or max(seen.values()) < self.majority
+
+    def renewals_answered(self) -> dict[str, int]:
+        """Return how many renewals each node has confirmed."""
+        return {vote.node: vote.renewals for vote in self}
 
     def holders(self) -> tuple[Holder, ...]:
         """Return the holders the nodes named, each once, the most often named first."""

@@ -85,7 +85,7 @@ class Run:
 
     async def renewed(self, ttl: int) -> None:
         """Renew now and wait until a majority has, or the lease is over; the caller sets a deadline."""
-        before, changed = self.acquisition.renewals_answered(), asyncio.Event()
+        before, changed = self.acquisition.ballot.renewals_answered(), asyncio.Event()
         self._renewal_watchers[changed] = before
         try:
             self.renew(ttl)
@@ -178,7 +178,7 @@ class Run:
 
     def _tell_watchers(self) -> None:
         over = self.acquisition.phase is not Phase.HELD
-        answered = self.acquisition.renewals_answered()
+        answered = self.acquisition.ballot.renewals_answered()
         for changed, before in self._renewal_watchers.items():
             renewed = sum(answered[node] > count for node, count in before.items())
             if over or renewed >= self.acquisition.ballot.majority:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lockmanager.actions import REJECTED_PAUSE, Apart, Failed, Failure, Held, Lost
 from lockmanager.durations import MICROSECONDS, microseconds
-from lockmanager.wire import Acquire, Mode, Release
+from lockmanager.wire import Acquire, Mode, Release, Renew
 from tests.support.acquisition_cases import (
     NOW,
     TICKET,
@@ -212,6 +212,21 @@ def test_a_node_that_rejected_one_who_waits_is_asked_again_each_second(kind: Kin
 
 
 @each_kind
+def test_a_grant_of_a_node_that_rejects_one_who_waits_is_not_renewed(kind: Kind) -> None:
+    """The node lost its disk and is full: what it adopted would be renewed, and make two holders of one grant."""
+    case = Case.waiting(kind)
+    node = case.nodes[0]
+    case.grant(node)
+    case.down(node)
+    case.up(node)
+    case.reject(node)
+    assert case.recorded(node) is None
+    assert sent(case.acquisition.renew(), Renew) == {}
+    assert case.renewed(node) == []
+    assert case.recorded(node) is None
+
+
+@each_kind
 def test_a_node_that_rejected_a_holders_fill_is_asked_again(kind: Kind) -> None:
     case = Case.holding(kind)
     case.grant_all(case.rest)
@@ -340,4 +355,4 @@ def test_each_nodes_confirmed_renewals_are_counted() -> None:
     case.renewed("node1")
     case.renewed("node1")
     case.renewed("node2")
-    assert case.acquisition.renewals_answered() == {"node1": 2, "node2": 1, "node3": 0}
+    assert case.acquisition.ballot.renewals_answered() == {"node1": 2, "node2": 1, "node3": 0}

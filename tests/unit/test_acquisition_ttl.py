@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockmanager.actions import Held, Lost
-from lockmanager.durations import MICROSECONDS
+from lockmanager.durations import MICROSECONDS, drift
 from lockmanager.wire import Acquire, Mode, Raise, Renew
 from tests.support.acquisition_cases import EXCLUSIVE_OF_3, NOW, TICKET, Case, Kind, bound, each_kind, news, sent
 
@@ -75,10 +75,39 @@ def test_the_fence_comes_before_the_full_ttl(kind: Kind) -> None:
 
 
 @each_kind
-def test_a_grant_from_before_it_was_held_is_renewed_to_the_full_ttl_at_once(kind: Kind) -> None:
+def test_a_grant_for_less_than_a_holder_relies_on_does_not_count(kind: Kind) -> None:
+    """A node that rejoins might learn of half a minute only, and grant the lock before another one's old grant ends."""
     case = held_in_full(kind)
-    actions = case.grant(case.rest[0], ttl=FIRST)
-    assert sent(actions, Renew) == {case.rest[0]: Renew(case.token, FULL)}
+    late = case.rest[0]
+    assert case.grant(late, ttl=FIRST) == []
+    assert case.recorded(late) is None
+    assert sent(case.acquisition.renew(), Renew) == dict.fromkeys(case.some, Renew(case.token, FULL))
+
+
+@each_kind
+def test_the_node_is_asked_anew_when_that_grant_is_over(kind: Kind) -> None:
+    case = held_in_full(kind)
+    late = case.rest[0]
+    case.grant(late, ttl=FIRST)
+    over = NOW + FIRST + drift(FIRST)
+    assert case.wait_until(over - 1) == []
+    assert {node: one.ttl for node, one in sent(case.wait_until(over), Acquire).items()} == {late: FULL}
+    case.grant(late, ttl=FULL)
+    assert case.recorded(late) is not None
+
+
+@each_kind
+def test_a_grant_recorded_before_it_was_held_stays_when_it_is_told_again(kind: Kind) -> None:
+    case = granted_at_first(kind)
+    late = case.rest[0]
+    case.grant(late, ttl=FIRST)
+    known = case.recorded(late)
+    assert known is not None
+    for node in case.some:
+        case.renewed(node, ttl=FULL)
+    assert case.held
+    case.grant(late, ttl=FIRST, resent=True, grant_id=known)
+    assert case.recorded(late) == known
 
 
 @each_kind
@@ -93,7 +122,8 @@ def test_every_renewal_of_a_held_lease_carries_the_full_ttl(kind: Kind) -> None:
 def test_a_filled_node_is_asked_for_the_full_ttl_at_once(kind: Kind) -> None:
     """Else a peer that rejoins might learn of half a minute only, and another node's forgotten grant lasts longer."""
     case = held_in_full(kind)
-    case.grant_all(case.rest)
+    for node in case.rest:
+        case.grant(node, ttl=FULL)
     acquires = sent(case.lost(case.nodes[0]), Acquire)
     assert [acquire.ttl for acquire in acquires.values()] == [FULL]
 

@@ -181,7 +181,7 @@ def _who_holds_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 @_found_in("renew", "nobody waits for the renewal", "s1")
 def _who_renewed_waits_on(patch: pytest.MonkeyPatch) -> None:
     async def spoilt(run: Run, ttl: int) -> None:
-        run._renewal_watchers[asyncio.Event()] = run.acquisition.renewals_answered()
+        run._renewal_watchers[asyncio.Event()] = run.acquisition.ballot.renewals_answered()
         await asyncio.sleep(1)
 
     patch.setattr(Run, "renewed", spoilt)
