@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-FIRST_PORT, PORTS = 10_000, 200
+FIRST_PORT, PORTS = 10_000, 2_000
 """Where the ports of the workers begin, and how many each has. Other processes choose theirs far from here."""
 
 
@@ -25,5 +25,5 @@ def _take_ports(number: int) -> None:
     """Choose ports from a range that no other worker has: those of a stopped node look free to everybody else."""
     from lockmanager.testing import local_cluster
 
-    first = FIRST_PORT + number % 50 * PORTS
+    first = FIRST_PORT + number % 5 * PORTS
     vars(local_cluster)["_PORTS"] = range(first, first + PORTS)

@@ -27,6 +27,9 @@ _DEADLINE: Final = 90.0
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports the system gives to outgoing connections, which could take a stopped node's port."""
 
+_given: Final[set[int]] = set()
+"""Ports that clusters of this process have got."""
+
 
 class LocalCluster:
     """`nodes` lock nodes, named node1, node2, ..., as threads of this process or as child processes.
@@ -153,16 +156,36 @@ class LocalCluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return loopback ports nobody listens on now; raises RuntimeError when there are not enough."""
+    """Return loopback ports nobody listens on now; raises RuntimeError when there are not enough.
+
+    None is given twice while others are left: the port of a node that is stopped, or is yet to start, looks free.
+    """
     found: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
+    for port in _in_any_order():
         if len(found) == count:
-            return found
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-    raise RuntimeError(f"fewer than {count} free ports from {_PORTS.start} to {_PORTS.stop - 1} on 127.0.0.1")
+            break
+        if _is_free(port):
+            found.append(port)
+    if len(found) < count:
+        raise RuntimeError(f"fewer than {count} free ports from {_PORTS.start} to {_PORTS.stop - 1} on 127.0.0.1")
+    _given.update(found)
+    return found
+
+
+def _in_any_order() -> list[int]:
+    """Return all ports, those that were never given first; when few of them are left all are as good again."""
+    fresh = [port for port in _PORTS if port not in _given]
+    if len(fresh) < len(_PORTS) // 4:
+        _given.clear()
+    given = [port for port in _PORTS if port in _given]
+    return random.sample(fresh, len(fresh)) + random.sample(given, len(given))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
