@@ -21,7 +21,7 @@ demo: $(READY)
 # Compiled modules are kept whatever the environment says: hundreds of nodes import them.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not compose" -n $(TEST_JOBS) --dist worksteal
+	$(BIN)/python -m pytest -q -m "not compose" -n $(TEST_JOBS) --dist loadfile
 
 # Builds the image and runs the cluster of docker-compose.yml; skipped where no Docker engine answers.
 test-compose: $(READY)
