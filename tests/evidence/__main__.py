@@ -62,8 +62,8 @@ def _write(options: argparse.Namespace) -> Report:
     report = gather(ROOT, Store(options.store), PARTS, options.size, FIGURES)
     if not any(summary.slices for summary in report.summaries):
         raise RuntimeError(f"{options.store} holds nothing that ran with the code as it is: nothing was written")
-    options.into.with_suffix(".md").write_text(report.markdown(), encoding="utf-8")
-    options.into.with_suffix(".json").write_bytes(report.json())
+    for suffix, text in ((".md", report.markdown()), (".json", report.json().decode())):
+        options.into.with_suffix(suffix).write_text(text.replace(f"{ROOT}/", ""), encoding="utf-8")
     return report
 
 
