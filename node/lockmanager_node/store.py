@@ -138,7 +138,7 @@ class Store:
                 _upgrade(self._db, self.about)
             self._kept: Kept | None = self._read_records()
             self.fence_floor = self._kept.fence_floor
-        except BaseException:
+        except BaseException:  # whatever it was, it is raised again: the file must not stay locked
             self._db.close()
             raise
 

@@ -78,7 +78,7 @@ class ThreadSubject(ABC):
         connections, self._connections = self._connections, []
         self._idle = queue.SimpleQueue()
         for connection in connections:
-            with suppress(Exception):
+            with suppress(Exception):  # a server that is gone closes nothing
                 connection.close()
 
     # Workloads

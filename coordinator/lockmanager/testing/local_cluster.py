@@ -164,7 +164,7 @@ def free_ports(count: int) -> list[int]:
     for port in _in_any_order():
         if len(found) == count:
             break
-        if _is_free(port):
+        if is_free(port):
             found.append(port)
     if len(found) < count:
         raise RuntimeError(f"fewer than {count} free ports from {_PORTS.start} to {_PORTS.stop - 1} on 127.0.0.1")
@@ -174,14 +174,15 @@ def free_ports(count: int) -> list[int]:
 
 def _in_any_order() -> list[int]:
     """Return all ports, those that were never given first; when few of them are left all are as good again."""
-    fresh = [port for port in _PORTS if port not in _given]
-    if len(fresh) < len(_PORTS) // 4:
+    if len(_PORTS) - len(_given) < len(_PORTS) // 4:
         _given.clear()
+    fresh = [port for port in _PORTS if port not in _given]
     given = [port for port in _PORTS if port in _given]
     return random.sample(fresh, len(fresh)) + random.sample(given, len(given))
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Say whether nobody listens on a loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

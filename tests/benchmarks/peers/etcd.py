@@ -283,7 +283,7 @@ class Etcd(AsyncSubject):
                         await self._servers[self._at].gone(before[1])
                 finally:
                     self._on_the_way += 1
-        except BaseException:
+        except BaseException:  # raised again: whoever stops waiting leaves the line
             await self.release(mine)
             raise
         finally:

@@ -91,7 +91,7 @@ class Postgres(AsyncSubject):
             session = await self._take()
             try:
                 await session.fetchval(_LOCK, number)
-            except BaseException:
+            except BaseException:  # raised again: a session that may hold the lock is not used again
                 self._drop(session)
                 raise
         finally:

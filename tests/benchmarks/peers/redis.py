@@ -143,5 +143,5 @@ class Redlock(AsyncSubject):
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for client, answer in zip(clients, answers, strict=True):
             if isinstance(answer, self._unknown_script):  # that server has been restarted
-                with suppress(Exception):
+                with suppress(Exception):  # it is a release: the lease ends by itself
                     await client.eval(_RELEASE, 1, name, value)
