@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import time
 from datetime import datetime
@@ -16,8 +17,6 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import requests
-
-from lockmanager.testing.local_cluster import is_free
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CLUSTER_FILE: Final = ROOT / "deploy" / "cluster.yaml"
@@ -74,7 +73,17 @@ def missing_engine() -> str | None:
 
 def used_ports() -> list[int]:
     """Return those of the published ports that something on this machine already listens on."""
-    return [port for port in PORTS.values() if not is_free(port)]
+    return [port for port in PORTS.values() if not _free(port)]
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Answer(NamedTuple):

@@ -13,7 +13,7 @@ def few_ports(monkeypatch: pytest.MonkeyPatch) -> range:
     ports = range(31_900, 31_940)
     monkeypatch.setattr(local_cluster, "_PORTS", ports)
     monkeypatch.setattr(local_cluster, "_given", set())
-    monkeypatch.setattr(local_cluster, "is_free", lambda port: port != ports[0])
+    monkeypatch.setattr(local_cluster, "_is_free", lambda port: port != ports[0])
     return ports
 
 

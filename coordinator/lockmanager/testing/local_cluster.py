@@ -164,7 +164,7 @@ def free_ports(count: int) -> list[int]:
     for port in _in_any_order():
         if len(found) == count:
             break
-        if is_free(port):
+        if _is_free(port):
             found.append(port)
     if len(found) < count:
         raise RuntimeError(f"fewer than {count} free ports from {_PORTS.start} to {_PORTS.stop - 1} on 127.0.0.1")
@@ -181,7 +181,7 @@ def _in_any_order() -> list[int]:
     return random.sample(fresh, len(fresh)) + random.sample(given, len(given))
 
 
-def is_free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     """Say whether nobody listens on a loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
