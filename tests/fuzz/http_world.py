@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import pytest
+from aiohttp import web
+
 from lockmanager.wire import Release, Space, Token
+from lockmanager_node.web import session
 from tests.support.node_server import Node, serving
 
 from .loops import errors, hear, require_silence
@@ -34,7 +38,7 @@ _UNREADABLE: Final = (
 
 What = TypeVar("What")
 
-DEADLINE: Final = 60.0
+DEADLINE: Final = 10.0
 _PATIENCE: Final = 0.2
 
 
@@ -145,10 +149,38 @@ async def _hold(node: Node) -> None:
         node.hold(space, "held", f"{space.value}{'H' * 31}", ttl=86_400)
 
 
+_EXPECTED: Final = (web.HTTPException, ConnectionError, TimeoutError)
+
+
+def _fault_behind(error: BaseException | None) -> Exception | None:
+    """Return what nobody expects, also from behind the cancellation of a handler whose client has left meanwhile."""
+    while isinstance(error, asyncio.CancelledError):
+        error = error.__context__
+    return error if isinstance(error, Exception) and not isinstance(error, _EXPECTED) else None
+
+
+@contextmanager
+def _faults_of_sessions(heard: list[str]) -> Iterator[None]:
+    """Hear what a session raises at its end, also behind the cancellation of its handler, which nobody would log."""
+    whole = session._Connection.run
+
+    async def run(self: session._Connection) -> web.WebSocketResponse:
+        try:
+            return await whole(self)
+        except BaseException as error:
+            if (fault := _fault_behind(error)) is not None:
+                heard.append(f"a session raised {fault!r}")
+            raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session._Connection, "run", run)
+        yield
+
+
 @contextmanager
 def one_node() -> Iterator[World]:
     """Serve one node for all examples of a property."""
-    with errors() as heard, asyncio.Runner() as runner:
+    with errors() as heard, _faults_of_sessions(heard), asyncio.Runner() as runner:
         hear(runner.get_loop(), heard)
         served = serving()
         node = runner.run(served.__aenter__())

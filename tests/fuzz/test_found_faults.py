@@ -31,7 +31,7 @@ from lockmanager_node.web.app import Server
 from lockmanager_node.web.life import create_context
 from tests.support.journal_cases import OWNER, contents, grants, rewrite
 from tests.support.memory_network import MemoryNetwork, time_passes
-from tests.support.node_server import NODE_ID, FakeClock, Node, Reply, cluster, serving
+from tests.support.node_server import NODE_ID, FakeClock, Node, Reply, cluster, eventually, serving
 from tests.support.raw_session import raw_session
 from tests.support.table_cases import TTL
 
@@ -123,6 +123,18 @@ async def test_a_fault_in_a_session_is_logged(monkeypatch: pytest.MonkeyPatch) -
                 await session.send(Release(Token("t" * 32)))
                 assert await session.frame() is None
         assert any("KeyError" in one for one in heard)
+
+
+async def test_a_fault_at_the_end_of_a_session_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise KeyError("a fault of ours")
+
+    with errors() as heard:
+        async with serving() as node, aiohttp.ClientSession() as http:
+            monkeypatch.setattr(node.service, "disconnect", fails)
+            async with raw_session(http, f"http://127.0.0.1:{node.port}", cluster().fingerprint, "s" * 32):
+                pass
+            await eventually(lambda: any("KeyError" in one for one in heard))
 
 
 # The journal

@@ -111,7 +111,7 @@ async def _is_granted_by_efficiency(coordinator: Coordinator) -> bool:
         return lease.valid
 
 
-@holds("coordinator", virtual_time, examples=20, scripts=scripts, wishes=wishes, alone=st.booleans())
+@holds("coordinator", virtual_time, examples=25, scripts=scripts, wishes=wishes, alone=st.booleans())
 def test_no_answers_of_one_node_mislead_a_coordinator(
     stage: Stage, scripts: list[list[Act]], wishes: list[Wish], alone: bool
 ) -> None:

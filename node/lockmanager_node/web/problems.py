@@ -92,10 +92,12 @@ def middleware(context: NodeContext) -> Middleware:
             response = _response(problem)
         except web.HTTPException as error:
             response = _response(_from_http(request, error)) if error.status >= 400 else error
-        except Exception as error:  # noqa: BLE001 - the last catch: any fault is logged and answered 500
+        except Exception as error:
+            if request.writer.output_size and isinstance(error, ConnectionError):
+                raise  # the client left while it was answered
+            response = _response(unexpected(request, error))
             if request.writer.output_size:
                 raise ConnectionError("the answer had begun when it failed") from None
-            response = _response(unexpected(request, error))
         if not response.prepared:
             response.headers.setdefault("Cache-Control", "no-store")
         return response
