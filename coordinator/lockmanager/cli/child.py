@@ -72,9 +72,9 @@ class Child:
             raise CannotStart(command[0], error) from None
         self.group = self._process.pid
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._look)
+        loop.add_signal_handler(signal.SIGCHLD, self.look)
         # It may have ended before anybody listened.
-        loop.call_soon(self._look)
+        loop.call_soon(self.look)
 
     def wake(self) -> None:
         """Have whoever waits for `changed` look again."""
@@ -99,7 +99,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.group, number)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Take note of what happened to the child: it stopped, or it ended."""
         while self.status is None:
             pid, wait_status = os.waitpid(self.group, os.WNOHANG | os.WUNTRACED)

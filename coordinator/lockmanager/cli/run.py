@@ -112,7 +112,7 @@ class _Job:
 
     async def _hold(self, lease: Lease) -> int:
         # Before the command starts: a ^Z in between would stop us alone, and nobody would guard what runs.
-        listen((signal.SIGTSTP,), lambda number: child.send(number))
+        listen((signal.SIGTSTP,), lambda _: jobs.stop())
         listen((signal.SIGCONT,), lambda _: jobs.go_on())
         child = Child(self._wish.command, _environment(lease))
         guard = Guard(lease, child)

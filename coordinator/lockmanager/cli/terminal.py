@@ -66,11 +66,24 @@ class JobControl:
         self._terminal = terminal
         self._child = child
         self._guard = guard
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Pass ^Z on to the child. One that stands still already, to ask for the terminal, gets it when all go on.
+
+        Let go on at once it would forget our stop: SIGCONT discards the stops a process has not taken yet.
+        """
+        self._child.send(signal.SIGTSTP)
+        self._stopping = True
+        try:
+            self._child.look()
+        finally:
+            self._stopping = False
 
     def on_child_stopped(self, number: int) -> None:
         """Lend the terminal to a child that asks for it; let ^Z stop us, too. Other stops are somebody else's wish."""
         child = self._child
-        if number in _ASKING and self._terminal.lend(child.group):
+        if number in _ASKING and not self._stopping and self._terminal.lend(child.group):
             child.send(signal.SIGCONT)
         elif number in (*_ASKING, signal.SIGTSTP) and self._terminal:
             lent = self._terminal.take_back(child.group)
