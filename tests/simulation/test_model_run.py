@@ -21,6 +21,7 @@ from tests.support.model_nodes import Node
 from tests.support.model_parts import TTL, Wire
 from tests.support.model_run import LATE, MIXED, SHAKY, Broken, World
 
+
 @pytest.fixture(autouse=True)
 def _(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let longer ttls be lifted in the time of this model, in which a node without its disk is silent for `TTL`."""
