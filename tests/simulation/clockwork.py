@@ -11,6 +11,7 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from itertools import count
 from math import ceil
 from typing import Any, Final
@@ -41,22 +42,24 @@ class Scheduler:
 
     def at(self, instant: int, what: Callable[[], None]) -> None:
         """Let something happen at an instant, at once if that has passed."""
-        heapq.heappush(self._planned, (max(instant, self.now), next(self._order), what))
+        if instant < self.now:
+            instant = self.now
+        heapq.heappush(self._planned, (instant, next(self._order), what))
 
     def after(self, delay: int, what: Callable[[], None]) -> None:
         """Let something happen after a delay."""
         self.at(self.now + delay, what)
 
-    def run(self, until: int, *, done: Callable[[], bool] = lambda: False) -> None:
+    def run(self, until: int, *, done: Callable[[], bool] | None = None) -> None:
         """Let everything happen up to an instant, or until `done`."""
-        planned = self._planned
+        planned, next_of = self._planned, heapq.heappop
         while planned and planned[0][0] <= until:
-            if done():
+            if done is not None and done():
                 return
-            self.now, _, what = heapq.heappop(planned)
+            self.now, _, what = next_of(planned)
             self.events += 1
             what()
-        if not done():
+        if done is None or not done():
             self.now = max(self.now, until)
 
 
@@ -71,7 +74,8 @@ class SimClock:
         self.wall_drift = 0.0
 
     def now(self) -> int:
-        return self._base + int(self._scheduler.now * self.rate)
+        now, rate = self._scheduler.now, self.rate
+        return self._base + (now if rate == 1.0 else int(now * rate))
 
     def wall(self) -> int:
         return WALL + self._scheduler.now + self.wall_ahead + int(self._scheduler.now * self.wall_drift)
@@ -99,10 +103,33 @@ class ProcessLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._selector = _NoSelector()
         self._process = process
+        self.time = process.monotonic  # type: ignore[method-assign]  # asked for so often that each call counts
         self.set_exception_handler(process.on_error)
 
-    def time(self) -> float:
-        return self._process.monotonic()
+    # As those of the base class, less its checks: a run consists of them.
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def get_debug(self) -> bool:
+        return False
 
     def _process_events(self, _events: object) -> None:
         pass
@@ -120,8 +147,9 @@ class ProcessLoop(asyncio.BaseEventLoop):
                 timer = heapq.heappop(timers)
                 timer._scheduled = False  # type: ignore[attr-defined]
                 ready.append(timer)
+        next_of = ready.popleft
         for _ in range(len(ready)):
-            handle = ready.popleft()
+            handle = next_of()
             if not handle._cancelled:
                 handle._run()
 
@@ -204,8 +232,9 @@ class Process:
         self.loop.close()
 
     def _want(self, instant: int) -> None:
-        instant = max(instant, self.paused_until)
-        if self.alive and instant < self._wakes_at:
+        if instant < self.paused_until:
+            instant = self.paused_until
+        if instant < self._wakes_at and self.alive:
             self._wakes_at = instant
             self._scheduler.at(instant, self._on_wake)
 
@@ -241,8 +270,9 @@ class Process:
     def _want_next(self) -> None:
         if not self.alive:
             return
+        now = self._scheduler.now
         if self.loop.has_ready:
-            self._want(self._scheduler.now)
+            self._want(now)
         elif (timer := self.loop.next_timer()) is not None:
             due = self.clock.true(round(timer * MICROSECONDS) + self._suspended)
-            self._want(max(due, self._scheduler.now + 1))
+            self._want(due if due > now else now + 1)

@@ -137,9 +137,13 @@ class Holders:
     def _drop_what_is_over(self) -> None:
         self._names_followed = False
         for name in self._names.values():
-            for run in [run for run in name.followed if run.acquisition.phase is Phase.OVER]:
-                del name.followed[run]
-            self._names_followed = self._names_followed or bool(name.followed)
+            followed = name.followed
+            if not followed:
+                continue
+            for run in [run for run in followed if run.acquisition.phase is Phase.OVER]:
+                del followed[run]
+            if followed:
+                self._names_followed = True
 
     def _look_at(self, one: Followed, name: _Name) -> None:
         acquisition = one.run.acquisition

@@ -98,21 +98,28 @@ class NodeRules:
     def turned(self, node: SimNode) -> None:
         """Look at the whole table."""
         seen, now = self._seen[node.name], node.clock.now()
-        before, standing = seen.standing, {}
+        before, standing, kept = seen.standing, {}, 0
         seen.has_adopted = False
         for lock in node.table.locks.values():
             leases = lock.all_leases
             for lease in leases:
-                known = before.get(lease.number)
-                first = lease.deadline if known is None else known.first_deadline
-                standing[lease.number] = _Standing(lease, first, lease.deadline)
-                seen.has_adopted = seen.has_adopted or isinstance(lease, Adopted)
+                one = before.get(lease.number)
+                if one is None:
+                    one = _Standing(lease, lease.deadline, lease.deadline)
+                else:
+                    kept += 1
+                    self._look_at_renewal(node, one, lease)
+                standing[lease.number] = one
+                if isinstance(lease, Adopted):
+                    seen.has_adopted = True
             if len(leases) > 1:
                 self._look_at_company(node, lock, leases)
             if lock.waiting:
                 self._look_at_head(node, lock, leases)
-        for number, one in before.items():
-            self._look_at_change(node, seen, one, standing.get(number), now)
+        self._findings.looked("renewal never shortens", kept)
+        if kept < len(before):
+            for number in before.keys() - standing.keys():
+                self._look_at_end(node, seen, before[number], now)
         seen.standing = standing
         seen.begin_turn()
 
@@ -132,13 +139,14 @@ class NodeRules:
         free = not leases or (head.mode is Mode.SHARED and all(shared))
         self._findings.check("no lost wake-up", not free, node.name, "lets", head, "wait for nobody")
 
-    def _look_at_change(self, node: SimNode, seen: Seen, before: _Standing, after: _Standing | None, now: int) -> None:
-        if after is None:
-            allowed = before.deadline <= now or self._was_ended(node, seen, before.lease)
-            self._findings.check("node rule", allowed, node.name, "ended", before.lease, "for no reason")
-        else:
-            longer = after.deadline >= before.deadline
-            self._findings.check("renewal never shortens", longer, node.name, "shortened", before.lease)
+    def _look_at_renewal(self, node: SimNode, one: _Standing, lease: Lease) -> None:
+        if lease.deadline < one.deadline:
+            self._findings.break_("renewal never shortens", node.name, "shortened", lease)
+        one.lease, one.deadline = lease, lease.deadline
+
+    def _look_at_end(self, node: SimNode, seen: Seen, before: _Standing, now: int) -> None:
+        allowed = before.deadline <= now or self._was_ended(node, seen, before.lease)
+        self._findings.check("node rule", allowed, node.name, "ended", before.lease, "for no reason")
 
     @staticmethod
     def _was_ended(node: SimNode, seen: Seen, lease: Lease) -> bool:
