@@ -14,6 +14,7 @@ from aiohttp import web
 
 from lockmanager.wire import Release, Space, Token
 from lockmanager_node.web import session
+from lockmanager_node.web.problems import Problem
 from tests.support.node_server import Node, serving
 
 from .loops import errors, hear, require_silence
@@ -149,7 +150,7 @@ async def _hold(node: Node) -> None:
         node.hold(space, "held", f"{space.value}{'H' * 31}", ttl=86_400)
 
 
-_EXPECTED: Final = (web.HTTPException, ConnectionError, TimeoutError)
+_EXPECTED: Final = (web.HTTPException, Problem, ConnectionError, TimeoutError)
 
 
 def _fault_behind(error: BaseException | None) -> Exception | None:

@@ -56,13 +56,16 @@ class Watch(Protocol):
 
 
 class Randomness:
-    """Tokens and jitter of one client."""
+    """Tokens and jitter of one coordinator; remembers its tokens."""
 
     def __init__(self, chance: Random) -> None:
+        self.tokens: set[Token] = set()
         self._chance = chance
 
     def token(self) -> Token:
-        return token_from(self._chance.randbytes(64))
+        token = token_from(self._chance.randbytes(64))
+        self.tokens.add(token)
+        return token
 
     def jitter(self) -> float:
         return self._chance.random()
@@ -119,6 +122,7 @@ class SimClient:
         self._cluster, self._scheduler, self._network = cluster, scheduler, network
         self._habits, self._nodes, self._resource, self._watch = habits, nodes, resource, watch
         self.workers = workers
+        self.tokens: set[Token] = set()
         self._closes: asyncio.Event
 
     @property
@@ -158,12 +162,14 @@ class SimClient:
 
     async def _one_coordinator(self) -> None:
         self._closes = asyncio.Event()
+        randomness = Randomness(self.chance)
+        self.tokens = randomness.tokens
         self.coordinator = Coordinator(
             self._cluster,
             label=self.name,
             clock=self.clock,
             connector=self._connect,
-            randomness=Randomness(self.chance),
+            randomness=randomness,
         )
         async with self.coordinator as coordinator:
             workers = [asyncio.ensure_future(self._work(coordinator)) for _ in range(self.workers)]

@@ -18,6 +18,9 @@ from lockmanager_node.records import Kept, Record
 from lockmanager_node.store import Batch
 from tests.simulation.clockwork import Process, Scheduler
 
+FAST = 2_000
+"""The longest a commit takes on a disk without fault, in microseconds."""
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 
@@ -26,22 +29,32 @@ _decoder = msgspec.json.Decoder(Record)
 class SimDisk:
     """What was written, batch after batch; the first `synced` of them are safe from everything but the loss of it.
 
-    `fast` and `slow` are the shortest and the longest commit in microseconds; `fails` is how often one fails.
+    `fast` and `slow` are the shortest and the longest commit in microseconds; while it `fails` each is refused, and
+    while it `hangs` none ends. `on_fault` is told of a kind that it `awaits` when a commit meets it, once.
     """
 
     chance: Random
     batches: list[Batch] = field(default_factory=list)
     synced: int = 0
     fast: int = 100
-    slow: int = 2_000
+    slow: int = FAST
     fails: bool = False
     hangs: bool = False
-    commits: int = 0
-    torn: int = 0
+    on_fault: Callable[[str], None] = lambda _kind: None
+    awaited: set[str] = field(default_factory=set)
+
+    def awaits(self, kind: str) -> None:
+        """Let a kind of fault be told of when a commit meets it."""
+        self.awaited.add(kind)
+
+    def meets(self, kind: str) -> None:
+        """Tell of a fault that strikes a commit, unless that was told."""
+        if kind in self.awaited:
+            self.awaited.remove(kind)
+            self.on_fault(kind)
 
     def write(self, batch: Batch) -> None:
         self.batches.append(batch)
-        self.commits += 1
         if batch.gives:
             self.synced = len(self.batches)
 
@@ -97,8 +110,14 @@ class SimCommitter:
         if not self._process.alive:
             return
         self.running = batch
-        if not self._disk.hangs:
-            self._scheduler.after(self._disk.chance.randint(self._disk.fast, self._disk.slow), self._finish)
+        disk = self._disk
+        if disk.hangs:
+            disk.meets("disk hangs")
+            return
+        takes = disk.chance.randint(disk.fast, disk.slow)
+        if takes > FAST:
+            disk.meets("commits slow")
+        self._scheduler.after(takes, self._finish)
 
     async def end(self, *, abruptly: bool) -> None:
         pass
@@ -106,16 +125,15 @@ class SimCommitter:
     def cut_off(self) -> None:
         """End amid what is being committed: that may have been written, or not."""
         batch, self.running = self.running, None
-        if batch is not None:
-            self._disk.torn += 1
-            if self._disk.chance.random() < 0.5:
-                self._disk.write(batch)
+        if batch is not None and self._disk.chance.random() < 0.5:
+            self._disk.write(batch)
 
     def _finish(self) -> None:
         batch, self.running = self.running, None
         if batch is None:
             return
         if self._disk.fails:
+            self._disk.meets("disk full")
             self._process.post(self._failed, "the disk is full")
         else:
             self._disk.write(batch)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from lockmanager.ballot import Link
 from tests.simulation.clockwork import MICROSECONDS, NEVER
+from tests.simulation.disk import FAST
 
 if TYPE_CHECKING:
     from tests.simulation.client import SimClient
@@ -60,6 +62,7 @@ class Ending:
         world.scheduler.run(self._calm_at() + _REST * self._slowness)
         for client in world.clients:
             self._look_for_leaks(client)
+            self._look_for_traces(client)
         if world.chance.random() < _IDLE_RUNS:
             self._stay_idle()
 
@@ -118,7 +121,7 @@ class Ending:
         for name in well:
             node = world.nodes[name]
             if node.disk is not None:
-                node.disk.slow, node.disk.fails = 2_000, False
+                node.disk.slow, node.disk.fails = FAST, False
             world.restart(node)
         world.end_of_time = world.now
         for client in world.clients:
@@ -142,6 +145,21 @@ class Ending:
         timers, own = client.process.loop.timers(), len(engine._channels) + 2  # connecting; renewals; confirmations
         findings.check("no leak", timers <= own, client.name, "has", timers, "timers")
 
+    def _look_for_traces(self, client: SimClient) -> None:
+        """No node it talks to keeps a lease of it, or a place in a line, now that it wants nothing.
+
+        What a node remembers from an earlier life may have been released: that is not synced, and ends by its ttl.
+        """
+        for name, channel in client.engine._channels.items() if client.engine else ():
+            node = self._world.nodes[name]
+            if name in self._left_out or channel.link is not Link.LIVE or not node.grants:
+                continue
+            locks = node.table.locks.values()
+            leases = [one for lock in locks for one in lock.leases.values() if one.incarnation == node.incarnation]
+            known = [*(lease.waiter for lease in leases), *(waiter for lock in locks for waiter in lock.line)]
+            found = [one for one in known if one.token in client.tokens]
+            self._world.findings.check("no leak", not found, name, "keeps", found, "of", client.name)
+
     def _look_at_releases(self, client: SimClient) -> None:
         assert client.engine is not None
         for node, channel in client.engine._channels.items():
@@ -152,6 +170,7 @@ class Ending:
     def _look_at_baseline(self, node: SimNode) -> None:
         table, findings = node.table, self._world.findings
         findings.check("memory back to baseline", node.grants, node.name, "does not serve")
-        left = (table.lease_count, table.waiter_count, len(table.locks))
-        findings.check("memory back to baseline", left == (0, 0, 0), node.name, "keeps leases, waiters, locks:", left)
+        left = (table.lease_count, table.waiter_count, len(table.locks), len(table._waiting), len(table._revoked))
+        words = (node.name, "keeps leases, waiters, locks, tokens of who waits and of revoked:", left)
+        findings.check("memory back to baseline", not any(left), *words)
         findings.check("memory back to baseline", table.next_deadline() is None, node.name, "has a deadline left")

@@ -187,12 +187,12 @@ class Holders:
         if one.phase is not Phase.HELD or not self._trusted or name.outlaw_until > self._now():
             return
         exclusive = one.run.acquisition.request.mode is Mode.EXCLUSIVE
+        self._findings.looked("exclusion", len(name.followed) - 1)
         for other in name.followed.values():
             if other is one or other.held_at == NEVER or not other.relied_on() or not one.relied_on():
                 continue
             both_read = not exclusive and other.run.acquisition.request.mode is Mode.SHARED
             self._findings.check("exclusion", both_read, one, "and", other, "at once")
-        self._findings.looked("exclusion")
 
     def _look_at_new_holder(self, one: Followed, name: _Name) -> None:
         acquisition = one.run.acquisition
@@ -228,6 +228,7 @@ class Holders:
         for other in name.followed.values():
             if other is one or other.phase is not Phase.WAITING or other.stands_since >= one.began:
                 continue
+            self._findings.looked("first in first out" if self._faultless else "overtakings bounded")
             theirs = other.run.acquisition.request
             if theirs.ticket > request.ticket or (theirs.mode is request.mode is Mode.SHARED):
                 continue
@@ -238,8 +239,8 @@ class Holders:
             words = (one, "overtakes", other)
             if self._faultless:
                 self._findings.break_("first in first out", *words)
-            self._findings.check("overtakings bounded", other.overtaken <= OVERTAKINGS_LIMIT, *words)
-        self._findings.looked("first in first out" if self._faultless else "overtakings bounded")
+            if other.overtaken > OVERTAKINGS_LIMIT:
+                self._findings.break_("overtakings bounded", *words)
 
     def _look_at_loss(self, one: Followed) -> None:
         if one.run.acquisition.ballot.count(Said.REVOKED) or one.run.end_reason == "the coordinator was closed":

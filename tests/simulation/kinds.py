@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Fault = Callable[["World"], bool]
 KINDS: Final[dict[str, Fault]] = {}
-"""By name; each says whether it really happened."""
+"""By name; each says whether it happened at once. What waits for its chance is counted when it strikes."""
 
 NOTICED: Final = 2 * MICROSECONDS
 """How long trouble lasts beyond its end: broken sessions are opened again meanwhile."""

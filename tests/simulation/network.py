@@ -54,6 +54,7 @@ class Network:
         self.frames = 0
         self.quiet_at = 0
         self.on_spike: Callable[[str, str, int], None] = lambda _source, _target, _delay: None
+        self.on_fault: Callable[[str], None] = lambda _kind: None
         self._chance = chance
         self._ways: dict[Where, Way] = {}
         self.base, self.jitter = chance.choice([(200, 100), (1_000, 1_000), (5_000, 20_000)])
@@ -202,6 +203,7 @@ class Connection:
     def _carry_up(self, deliver: Deliver) -> None:
         if self.lose_next_up:
             self.broken = True
+            self._network.on_fault("request lost")
             return
         self._network.carry(self.client, self.node.name, self.up, deliver)
 
@@ -219,6 +221,7 @@ class Connection:
             return
         if self.lose_next_down:
             self.broken = True
+            self._network.on_fault("reply lost")
             return
         self._network.carry(self.node.name, self.client, self.down, partial(self._arrive_down, data))
 

@@ -47,6 +47,7 @@ def session_break_noticed_late_by_node(world: World) -> bool:
 
 
 def _lose(world: World, *, up: bool) -> bool:
+    """Let the next frame be lost, and the session break later; counted when there is a frame to lose."""
     connection = _open_connection(world)
     if connection is None:
         return False
@@ -61,7 +62,7 @@ def _lose(world: World, *, up: bool) -> bool:
         connection.break_off(0, world.chance.randrange(late + 1))
 
     world.scheduler.after(late, notice)
-    return True
+    return False
 
 
 @fault
@@ -76,13 +77,14 @@ def reply_lost(world: World) -> bool:
 
 @fault
 def message_delayed(world: World) -> bool:
+    """Let the next frame come late; counted when there is one."""
     client, node = world.some_client(), world.some_node()
     ways = [(client.name, node.name), (node.name, client.name)]
     source, target = world.chance.choice(ways)
     spike = world.duration()
     world.network.way(source, target).spike = spike
     world.trouble(client.name, node.name, world.now + 2 * spike + NOTICED)
-    return True
+    return False
 
 
 @fault

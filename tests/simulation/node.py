@@ -75,9 +75,10 @@ class SimNode:
     ) -> None:
         self.name = name
         self.clock = clock
-        self.disk = SimDisk(chance) if journal else None
+        self.disk = SimDisk(chance, on_fault=lambda kind: network.on_fault(kind)) if journal else None
         self.up = self.listens = False
         self.peers: dict[str, SimNode] = {}
+        self.incarnation = 0
         self.incarnations: set[int] = set()
         self.connections: dict[Connection, Session | None] = {}
         self.lives = self.boots = 0
@@ -126,7 +127,8 @@ class SimNode:
             boot=f"boot {self.boots}",
             asking=self._asking,
         )
-        self.incarnations.add(context.incarnation)
+        self.incarnation = context.incarnation
+        self.incarnations.add(self.incarnation)
         self._life = Life(context)
         self._watch.node_starts(self)
         self.process.post(self._life.begin)

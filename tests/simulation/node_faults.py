@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.clockwork import MICROSECONDS
+from tests.simulation.disk import FAST
 from tests.simulation.kinds import NOTICED, fault
 
 if TYPE_CHECKING:
@@ -92,12 +93,13 @@ def unsynced_tail_lost(world: World) -> bool:
         return False
     node = world.chance.choice(nodes)
     connections = list(node.connections)
-    node.lose_power()
+    lost = node.lose_power()
     assert node.disk is not None
+    lost += len(node.disk.batches) - node.disk.synced
     del node.disk.batches[node.disk.synced :]
     _reset_sessions(world, node, connections, silent=True)
     _down_for(world, node)
-    return True
+    return lost > 0  # what was being committed may have saved all before it
 
 
 @fault
@@ -158,23 +160,27 @@ def node_paused(world: World) -> bool:
 
 @fault
 def commits_slow(world: World) -> bool:
+    """Let commits take up to half a second for a while; counted with the first of them."""
     node = world.some_live_node(journal=True)
     if node is None or node.disk is None:
         return False
     disk, until = node.disk, world.duration()
     disk.slow = world.chance.choice([50_000, 500_000])
+    disk.awaits("commits slow")
     world.trouble(None, node.name, world.now + until + NOTICED)
-    world.scheduler.after(until, lambda: setattr(disk, "slow", 2_000))
-    return True
+    world.scheduler.after(until, lambda: setattr(disk, "slow", FAST))
+    return False
 
 
 @fault
 def disk_full(world: World) -> bool:
+    """Let commits fail, until the node that gave up is started again; counted with the first of them."""
     node = world.some_live_node(journal=True)
     if node is None or node.disk is None:
         return False
     disk = node.disk
     disk.fails = True
+    disk.awaits("disk full")
     world.trouble(None, node.name, world.now + 4 * world.ttl + NOTICED)
 
     def freed() -> None:
@@ -182,17 +188,18 @@ def disk_full(world: World) -> bool:
         world.restart(node)
 
     world.scheduler.after(world.chance.choice([world.ttl, 3 * world.ttl]), freed)
-    return True
+    return False
 
 
 @fault
 def disk_hangs(world: World) -> bool:
-    """A commit never ends: the node gives up after half a minute, and is started again."""
+    """Let a commit never end: the node gives up after half a minute, and is started again; counted with the commit."""
     node = world.some_live_node(journal=True)
     if node is None or node.disk is None:
         return False
     disk = node.disk
     disk.hangs = True
+    disk.awaits("disk hangs")
     world.trouble(None, node.name, world.now + 60 * MICROSECONDS)
 
     def works_again() -> None:
@@ -202,4 +209,4 @@ def disk_hangs(world: World) -> bool:
         world.restart(node)
 
     world.scheduler.after(world.chance.choice([world.ttl, 35 * MICROSECONDS]), works_again)
-    return True
+    return False

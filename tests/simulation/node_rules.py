@@ -98,7 +98,7 @@ class NodeRules:
     def turned(self, node: SimNode) -> None:
         """Look at the whole table."""
         seen, now = self._seen[node.name], node.clock.now()
-        before, standing, kept = seen.standing, {}, 0
+        before, standing = seen.standing, {}
         seen.has_adopted = False
         for lock in node.table.locks.values():
             leases = lock.all_leases
@@ -106,9 +106,10 @@ class NodeRules:
                 one = before.get(lease.number)
                 if one is None:
                     one = _Standing(lease, lease.deadline, lease.deadline)
-                else:
-                    kept += 1
-                    self._look_at_renewal(node, one, lease)
+                elif one.deadline != lease.deadline:
+                    longer = lease.deadline > one.deadline
+                    self._findings.check("renewal never shortens", longer, node.name, "shortened", lease)
+                    one.deadline = lease.deadline
                 standing[lease.number] = one
                 if isinstance(lease, Adopted):
                     seen.has_adopted = True
@@ -116,10 +117,8 @@ class NodeRules:
                 self._look_at_company(node, lock, leases)
             if lock.waiting:
                 self._look_at_head(node, lock, leases)
-        self._findings.looked("renewal never shortens", kept)
-        if kept < len(before):
-            for number in before.keys() - standing.keys():
-                self._look_at_end(node, seen, before[number], now)
+        for number in before.keys() - standing.keys():
+            self._look_at_end(node, seen, before[number], now)
         seen.standing = standing
         seen.begin_turn()
 
@@ -138,11 +137,6 @@ class NodeRules:
         shared = [lease.waiter.mode is Mode.SHARED for lease in leases]
         free = not leases or (head.mode is Mode.SHARED and all(shared))
         self._findings.check("no lost wake-up", not free, node.name, "lets", head, "wait for nobody")
-
-    def _look_at_renewal(self, node: SimNode, one: _Standing, lease: Lease) -> None:
-        if lease.deadline < one.deadline:
-            self._findings.break_("renewal never shortens", node.name, "shortened", lease)
-        one.lease, one.deadline = lease, lease.deadline
 
     def _look_at_end(self, node: SimNode, seen: Seen, before: _Standing, now: int) -> None:
         allowed = before.deadline <= now or self._was_ended(node, seen, before.lease)

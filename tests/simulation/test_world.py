@@ -29,6 +29,7 @@ def test_no_seed_finds_what_must_not_happen_and_every_fault_strikes() -> None:
         assert not [invariant for invariant in INVARIANTS if not tally.checks[invariant]]
         assert len(tally.faults) >= 40
         assert tally.seen["grants"] >= 20_000
+        assert tally.seen["stale requests refused"] >= 10
 
 
 @pytest.mark.parametrize("seed", [122, 1176, 1202, 1931])

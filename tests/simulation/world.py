@@ -52,7 +52,7 @@ class World:
         self.findings = Findings()
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, Random(f"network {seed}"), self._trace)
-        self.network.on_spike = self._spiked
+        self.network.on_spike, self.network.on_fault = self._spiked, self._struck
         self.digest = blake2b(digest_size=16)
         self.end_of_time = NEVER
         self.pause_when_held: dict[str, int] = {}
@@ -231,7 +231,11 @@ class World:
                     key = (client.name, node)
                     self._troubles[key] = max(self._troubles.get(key, 0), until)
 
+    def _struck(self, kind: str) -> None:
+        self.findings.faults[kind] += 1
+
     def _spiked(self, source: str, target: str, delay: int) -> None:
+        self._struck("message delayed")
         self.trouble(source, target, self.now + 2 * delay + 2 * MICROSECONDS)
 
     def _is_healthy(self, one: Followed) -> bool:
@@ -324,6 +328,7 @@ class World:
             finally:
                 for process in self.processes():
                     process.kill()
+        self.findings.seen["stale requests refused"] = sum(row.refused for row in self.resource.rows.values())
         self.findings.seen["frames"] = self.network.frames
         self.findings.seen["events"] = self.scheduler.events
         self.findings.seen["simulated_seconds"] = self.now // MICROSECONDS
@@ -362,7 +367,7 @@ class World:
             return
         kind = self.chance.choice(self.kinds)
         if KINDS[kind](self):
-            self.findings.faults[kind] += 1
+            self._struck(kind)
         self._plan_fault()
 
 
