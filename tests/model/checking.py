@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.model.plan import Search
+from tests.model.plan import DEPTH, Search
 
 MODELS: Final = Path(__file__).parent
 MEMORY: Final = 6_000
@@ -135,7 +135,7 @@ def _run(command: list[str], directory: Path, failing: str) -> None:
 
 def _search(search: Search, directory: Path, deadline: float) -> str:
     """Run the search, which the kernel ends with this process, however that ends."""
-    command = ["setpriv", "--pdeathsig", "KILL", "./pan", f"-m{search.depth}", *search.kind.search]
+    command = ["setpriv", "--pdeathsig", "KILL", "./pan", f"-m{DEPTH}", *search.kind.search]
     try:
         done = subprocess.run(
             command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=deadline, check=False

@@ -40,5 +40,6 @@ def record(made: list[tuple[Search, Found]], seconds: float = 0) -> Record:
 
 def _passed(search: Search, found: Found) -> dict[str, str]:
     if search.is_mutant:
-        return {f"mutant: {search.name}": f"{found.violated}, after {found.violated_at} steps; {found.describe()}"}
+        how = f"{found.violated}, after {found.violated_at} steps; {found.describe()}"
+        return {f"mutant: {search.name}": f"{how}: leaves a rule out of {search.control}, {search.what}"}
     return {f"searched: {search.name}": f"{found.describe()}: {search.what}"}

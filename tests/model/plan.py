@@ -1,17 +1,19 @@
-"""Which searches are made: models within their bounds, and their mutants: each leaves one rule out and must fail."""
+"""Which searches are made: models within their bounds, and their mutants: each leaves one rule out and must fail.
+
+A mutant has the bounds of a search, its control, and differs from it in that rule alone. The control finds nothing, so
+what the mutant finds is due to the rule.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 Size = Literal["short", "full"]
 SIZES: Final[tuple[Size, ...]] = get_args(Size)
-SHORT: Final = "line"
-"""The model whose mutants, and searches of two nodes, take seconds."""
 DEPTH: Final = 400_000
-"""Deeper than any run within these bounds."""
+"""Steps of a run that are followed: more than any run has within these bounds."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Search:
     violates: str = ""
     """A pattern of what the mutant must violate, in the words of spin; of a search without mutant, nothing."""
     short: bool = False
-    depth: int = DEPTH
-    """Steps of a run that are followed."""
+    control: str = ""
+    """Of a mutant, the name of the search that it leaves the rule out of."""
 
     @property
     def name(self) -> str:
@@ -108,6 +110,13 @@ SEARCHES: Final = (
     ),
     Search(
         "quorum_lease",
+        "forgets",
+        f"{_FEW} FORGETS",
+        "3 nodes, 2 clients, 2 acquisitions, ttl 2 ticks, 1 answer under way, 1 broken connection or restart without "
+        "journal, after which the node is silent",
+    ),
+    Search(
+        "quorum_lease",
         "again",
         _MORE,
         "3 nodes, 2 clients, 3 acquisitions, ttl 2 ticks, 1 answer under way, no fault",
@@ -137,48 +146,50 @@ _ENDLESS: Final = r"non-progress cycle$"
 """A run has no end."""
 
 
-def _mutant(model: str, macro: str, violates: str, macros: str = "", kind: Kind = SAFETY, depth: int = DEPTH) -> Search:
-    short = model == SHORT
-    return Search(model, macro, macros, kind=kind, violates=violates, short=short, depth=depth)
+_CONTROLS: Final = {search.name: search for search in SEARCHES}
+
+
+def _mutant(control: str, macro: str, violates: str) -> Search:
+    return replace(_CONTROLS[control], label=macro, violates=violates, control=control)
 
 
 MUTANTS: Final = (
-    _mutant("line", "NO_YIELD", _REST, "NODES=2"),
-    _mutant("line", "STAYS_IN_LINE", _REST, "NODES=2 MINORITY"),
-    _mutant("line", "LATE_YIELD_UNANSWERED", _REST, "NODES=2 FAULTS=1"),
-    _mutant("line", "INQUIRE_ONCE", _REST, "NODES=2 FAULTS=1"),
-    _mutant("line", "GRANT_ID_IGNORED", _STANDS, "NODES=2 FAULTS=1"),
-    _mutant("line", "YIELDED_GRANT_COUNTS", _STANDS, "NODES=2 FAULTS=1"),
-    _mutant("line", "YIELD_WHILE_HELD", _EXCLUSION, "NODES=2"),
-    _mutant("line", "LAST_COME_FIRST", _ENDLESS, "NODES=2", ENDLESS),
-    _mutant("line", "READERS_BARGE", _STARVES, "NODES=1 CLIENTS=3 READERS=2 FOREVER", FAIR),
-    _mutant("fences", "FENCE_IS_TICKET", _FENCE),
-    _mutant("fences", "NO_RAISE", _FENCE),
-    _mutant("fences", "RAISE_NOT_AWAITED", _FENCE),
-    _mutant("fences", "MARKS_NOT_RAISED", _FENCE),
-    _mutant("fences", "EXCLUSIVE_MARK_NOT_RAISED", _FENCE),
-    _mutant("fences", "FLOOR_FORGOTTEN", _FENCE),
-    _mutant("quorum_lease", "MAJORITY_OFF_BY_ONE", _EXCLUSION, _FEW),
-    _mutant("quorum_lease", "NO_DRIFT", _EXCLUSION, _FEW),
-    _mutant("quorum_lease", "VALIDITY_REVIVES", _EXCLUSION, _FEW),
-    _mutant("quorum_lease", "BOUND_FROM_RECEIPT", _EXCLUSION, _FEW),
-    _mutant("quorum_lease", "ECHO_WHEN_LEAVING", _EXCLUSION, _FEW),
-    _mutant("quorum_lease", "NO_SILENCE", _EXCLUSION, f"{_FEW} FORGETS"),
-    _mutant("quorum_lease", "TOKEN_NOT_COMPARED", _EXCLUSION, _MORE),
-    _mutant("quorum_lease", "RESENT_MOVES_BOUND", _EXCLUSION, "TTL=2 FAULTS=1 ANSWERS=2", depth=24),
-    _mutant("journal", "REPLY_BEFORE_SYNC", _FENCE),
-    _mutant("journal", "ANSWERS_OF_NEXT_LEAVE", _FENCE),
-    _mutant("journal", "MARKS_NOT_IN_JOURNAL", _FENCE),
-    _mutant("journal", "RENEWAL_NOT_SYNCED", _EXCLUSION),
-    _mutant("journal", "DEADLINES_OF_ANOTHER_BOOT", _EXCLUSION),
-    _mutant("rejoin", "NO_SILENCE", _EXCLUSION, "LONGS=0"),
-    _mutant("rejoin", "STALE_GRANT_STAYS", _EXCLUSION, "LONGS=0"),
-    _mutant("rejoin", "ONE_REPORT", _EXCLUSION, _LONGEST),
-    _mutant("rejoin", "READ_ONCE", _EXCLUSION),
-    _mutant("rejoin", "NO_ADOPTION", _EXCLUSION, _LONGEST),
-    _mutant("rejoin", "LONG_AT_ONCE", _EXCLUSION, _LONGEST),
-    _mutant("rejoin", "SHORT_GRANT_COUNTS", _EXCLUSION, _LONGEST),
-    _mutant("rejoin", "FLOOR_FORGOTTEN", _RISES, "LONGS=0 FENCES=2"),
+    _mutant("line/faults", "NO_YIELD", _REST),
+    _mutant("line/minority", "STAYS_IN_LINE", _REST),
+    _mutant("line/faults", "LATE_YIELD_UNANSWERED", _REST),
+    _mutant("line/faults", "INQUIRE_ONCE", _REST),
+    _mutant("line/faults", "GRANT_ID_IGNORED", _STANDS),
+    _mutant("line/faults", "YIELDED_GRANT_COUNTS", _STANDS),
+    _mutant("line/faults", "YIELD_WHILE_HELD", _EXCLUSION),
+    _mutant("line/ends", "LAST_COME_FIRST", _ENDLESS),
+    _mutant("line/readers", "READERS_BARGE", _STARVES),
+    _mutant("fences/calm", "FENCE_IS_TICKET", _FENCE),
+    _mutant("fences/calm", "NO_RAISE", _FENCE),
+    _mutant("fences/calm", "RAISE_NOT_AWAITED", _FENCE),
+    _mutant("fences/calm", "MARKS_NOT_RAISED", _FENCE),
+    _mutant("fences/calm", "EXCLUSIVE_MARK_NOT_RAISED", _FENCE),
+    _mutant("fences/calm", "FLOOR_FORGOTTEN", _FENCE),
+    _mutant("quorum_lease/fault", "MAJORITY_OFF_BY_ONE", _EXCLUSION),
+    _mutant("quorum_lease/fault", "NO_DRIFT", _EXCLUSION),
+    _mutant("quorum_lease/fault", "VALIDITY_REVIVES", _EXCLUSION),
+    _mutant("quorum_lease/fault", "BOUND_FROM_RECEIPT", _EXCLUSION),
+    _mutant("quorum_lease/fault", "ECHO_WHEN_LEAVING", _EXCLUSION),
+    _mutant("quorum_lease/forgets", "NO_SILENCE", _EXCLUSION),
+    _mutant("quorum_lease/again", "TOKEN_NOT_COMPARED", _EXCLUSION),
+    _mutant("quorum_lease/fault", "RESENT_MOVES_BOUND", _EXCLUSION),
+    _mutant("journal/kills", "REPLY_BEFORE_SYNC", _FENCE),
+    _mutant("journal/kills", "ANSWERS_OF_NEXT_LEAVE", _FENCE),
+    _mutant("journal/kills", "MARKS_NOT_IN_JOURNAL", _FENCE),
+    _mutant("journal/kills", "RENEWAL_NOT_SYNCED", _EXCLUSION),
+    _mutant("journal/kills", "DEADLINES_OF_ANOTHER_BOOT", _EXCLUSION),
+    _mutant("rejoin/first", "NO_SILENCE", _EXCLUSION),
+    _mutant("rejoin/first", "STALE_GRANT_STAYS", _EXCLUSION),
+    _mutant("rejoin/longest", "ONE_REPORT", _EXCLUSION),
+    _mutant("rejoin/long", "READ_ONCE", _EXCLUSION),
+    _mutant("rejoin/longest", "NO_ADOPTION", _EXCLUSION),
+    _mutant("rejoin/longest", "LONG_AT_ONCE", _EXCLUSION),
+    _mutant("rejoin/longest", "SHORT_GRANT_COUNTS", _EXCLUSION),
+    _mutant("rejoin/fences", "FLOOR_FORGOTTEN", _RISES),
 )
 
 

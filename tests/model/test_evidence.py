@@ -16,7 +16,7 @@ from tests.model.plan import MUTANTS, SEARCHES, Search, groups
 THREE = Search("line", "three", what="3 nodes")
 FAULTS = Search("line", "faults", what="2 nodes")
 CALM = Search("fences", "calm", what="3 nodes, no fault")
-MUTANT = Search("fences", "NO_RAISE", violates=r"assertion violated \(fence")
+MUTANT = Search("fences", "NO_RAISE", what=CALM.what, violates=r"assertion violated \(fence", control="fences/calm")
 WHOLE = Found(states=3_665_327, depth=47, megabytes=549, seconds=25.8)
 REFUTED = Found(states=12, depth=24, megabytes=1, violated="assertion violated (fence>top)", violated_at=24)
 
@@ -53,6 +53,14 @@ def test_a_mutant_that_was_refuted_counts_as_such_and_its_states_do_not() -> Non
     assert list(record.passed) == ["mutant: fences/NO_RAISE"]
     assert measured(record)["mutants refuted"] == 1
     assert states(record) == measured(record)["models searched exhaustively"] == 0
+
+
+def test_a_mutant_that_was_refuted_stands_there_with_its_bounds_and_the_search_that_it_changes() -> None:
+    (how,) = evidence.record([(MUTANT, REFUTED)]).passed.values()
+    assert how == (
+        "assertion violated (fence>top), after 24 steps; 12 states, depth 24, 1 MB, 0.0 s: "
+        "leaves a rule out of fences/calm, 3 nodes, no fault"
+    )
 
 
 @pytest.mark.parametrize("found", [Found(states=9, depth=1, megabytes=1, cut="out of memory"), REFUTED])

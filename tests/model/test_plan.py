@@ -1,4 +1,4 @@
-"""Facts about the plan: it names every mutant there is, and no other; each model is searched without them too."""
+"""Facts about the plan: it names every mutant there is, and no other; each has the bounds of a search that holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.model.checking import MODELS
-from tests.model.plan import MUTANTS, SEARCHES, chosen, groups, mutants_of
+from tests.model.plan import MUTANTS, SEARCHES, Search, chosen, groups, mutants_of
 
 NAMES = sorted({search.model for search in SEARCHES})
 VARIANTS = {"FENCES", "FORGETS", "FOREVER", "MINORITY"}
@@ -33,6 +33,18 @@ def test_every_mutant_of_a_model_is_planned_and_no_other(model: str) -> None:
 @pytest.mark.parametrize("model", NAMES)
 def test_a_model_has_at_least_two_mutants(model: str) -> None:
     assert len(mutants_of(model)) >= 2
+
+
+def bounds(search: Search, *, without: str = "") -> tuple[object, ...]:
+    """Return what spin and gcc are told, in which order does not matter, less one macro."""
+    return search.model, {*search.defines} - {f"-D{without}"}, search.kind
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_within_the_bounds_of_a_mutant_its_model_is_searched_too(mutant: Search) -> None:
+    without = bounds(mutant, without=mutant.label)
+    assert [search.name for search in SEARCHES if bounds(search) == without] == [mutant.control]
+    assert without != bounds(mutant)
 
 
 def test_names_are_unique() -> None:

@@ -170,4 +170,4 @@ def _judge(judge: Judge, findings: Findings) -> None:
         judge.check()
     except AssertionError as broken:
         findings.check("exclusion, and fences that rise", False, broken)
-    findings.checks["exclusion, and fences that rise"] += len(judge.holds)
+    findings.looked("exclusion, and fences that rise", len(judge.holds))

@@ -10,7 +10,9 @@ from typing import Final
 
 from tests.evidence.record import Record
 from tests.virtual.contest import Result, contest
+from tests.virtual.findings import CHECKS, Check
 from tests.virtual.matrix import VIOLATIONS_LIMIT, Tally, every_suspension, every_turn, twice
+from tests.virtual.striking import Case
 from tests.virtual.verbs import VERBS
 
 PART: Final = "cancellation"
@@ -21,7 +23,10 @@ _STRIDE: Final = 31
 
 
 def run(*, seconds: float, seed: int, directory: Path) -> Record:
-    """Run seeds that no other slice runs, for about so many seconds: a verb at all its points, a contest, and so on."""
+    """Run seeds that no other slice runs, for about so many seconds: a verb at all its points, a contest, and so on.
+
+    It begins with every verb in peace, so that each slice looks at everything there is to look at.
+    """
     del directory
     began = time.monotonic()
     tally, contests = Tally(), Contests()
@@ -29,6 +34,8 @@ def run(*, seconds: float, seed: int, directory: Path) -> Record:
     def over() -> bool:
         return time.monotonic() - began >= seconds or len(tally.violations) >= VIOLATIONS_LIMIT
 
+    for verb in VERBS:
+        tally.play(Case(verb, (seed + 1) * _SEEDS_OF_A_SLICE - 1))
     for number in count():
         one = seed * _SEEDS_OF_A_SLICE + number
         verb, rough = _PAIRS[(seed * _STRIDE + number) % len(_PAIRS)]
@@ -47,7 +54,7 @@ class Contests:
     def __init__(self) -> None:
         self.runs = 0
         self.grants = 0
-        self.checks: Counter[str] = Counter()
+        self.checks: Counter[Check] = Counter()
         self.faults: Counter[str] = Counter()
         self.violations: list[str] = []
 
@@ -73,5 +80,5 @@ def _counts(tally: Tally, contests: Contests) -> dict[str, int]:
         "cancelled twice": tally.struck_twice,
         **{f"cancellations/{verb}": tally.struck[verb] for verb in VERBS},
         **{f"faults/{kind}": fired for kind, fired in sorted(faults.items())},
-        **{f"checks/{what}": times for what, times in sorted(checks.items())},
+        **{f"checks/{what}": checks[what] for what in CHECKS},
     }

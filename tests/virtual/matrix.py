@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.virtual.findings import Check
 from tests.virtual.striking import Blow, Case, Outcome, play
 
 VIOLATIONS_LIMIT: Final = 20
@@ -44,7 +45,7 @@ class Tally:
     struck: Counter[str] = field(default_factory=Counter)
     struck_twice: int = 0
     faults: Counter[str] = field(default_factory=Counter)
-    checks: Counter[str] = field(default_factory=Counter)
+    checks: Counter[Check] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
     def play(self, case: Case) -> Outcome:

@@ -20,6 +20,7 @@ from lockmanager.transport import WebSocketConnector, _WebSocketConnection
 from lockmanager_node.lock import Lock
 from lockmanager_node.service import Service
 from tests.virtual.contest import contest
+from tests.virtual.findings import CHECKS
 from tests.virtual.striking import Blow, Case, play
 
 FOR_EVER = 1_000.0
@@ -243,3 +244,4 @@ def test_nothing_is_looked_at_that_was_not_shown_to_find_something() -> None:
     assert looked_at == {*CALLS}
     in_contests = {*contest(1).findings.checks} - looked_at
     assert in_contests == {*CONTESTS} - looked_at
+    assert looked_at | in_contests == {*CHECKS}

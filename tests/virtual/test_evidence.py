@@ -13,10 +13,13 @@ import pytest
 
 from lockmanager.engine import Engine
 from lockmanager.run import Run
-from tests.evidence.figures import figures_of
+from tests.evidence.figures import column, figures_of
+from tests.evidence.record import Record
 from tests.evidence.store import SEEDS_PER_SLICE
 from tests.virtual import __main__ as command
 from tests.virtual import evidence
+from tests.virtual.findings import CHECKS
+from tests.virtual.matrix import Tally
 from tests.virtual.striking import Case, play
 from tests.virtual.verbs import VERBS
 from tests.virtual.weather import FAULTS
@@ -31,7 +34,7 @@ def _a_second_for_each_look_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(evidence, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
 
 
-def test_a_slice_counts_what_it_did(tmp_path: Path) -> None:
+def test_a_onecounts_what_it_did(tmp_path: Path) -> None:
     record = evidence.run(seconds=10, seed=3, directory=tmp_path)
     assert record.part == "cancellation"
     assert record.violations == []
@@ -40,8 +43,16 @@ def test_a_slice_counts_what_it_did(tmp_path: Path) -> None:
     cancelled = sum(record.counts[f"cancellations/{verb}"] for verb in VERBS)
     assert 0 < cancelled < record.counts["runs"] - record.counts["contests"], "one run of each verb is in peace"
     assert {f"faults/{fault}" for fault in FAULTS} <= {*record.counts}
-    assert record.counts["checks/the cancellation arrives"] > 0
-    assert record.counts["checks/exclusion, and fences that rise"] > 0
+
+
+def test_one_onelooks_at_everything_there_is_to_look_at(tmp_path: Path) -> None:
+    looked_at = column(evidence.run(seconds=10, seed=0, directory=tmp_path), "checks")
+    assert [what for what in CHECKS if not looked_at.get(what)] == []
+
+
+def test_what_was_never_looked_at_is_reported_with_zero() -> None:
+    one = Record(part=evidence.PART, seconds=0, counts=evidence._counts(Tally(), evidence.Contests()))
+    assert column(Record.sum(evidence.PART, [one, one]), "checks") == dict.fromkeys(CHECKS, 0)
 
 
 def test_the_evidence_is_not_complete_before_every_verb_was_cancelled() -> None:
@@ -49,7 +60,7 @@ def test_the_evidence_is_not_complete_before_every_verb_was_cancelled() -> None:
     assert wanted["kinds of calls cancelled"] == len(VERBS)
 
 
-def test_a_slice_comes_to_every_verb_before_it_comes_to_one_again() -> None:
+def test_a_onecomes_to_every_verb_before_it_comes_to_one_again() -> None:
     verbs = [verb for verb, _ in evidence._PAIRS]
     for begin in range(len(verbs)):
         assert {*(verbs[begin:] + verbs[:begin])[: len(VERBS)]} == {*VERBS}
