@@ -7,22 +7,28 @@ READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
 # Test processes at once, more than cores because many tests wait; 0 runs all tests in one.
-TEST_JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+TEST_JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # What make evidence is to reach (short, long or full), and its other options, such as --minutes 30 or --part chaos.
 SIZE ?= full
 EVIDENCE ?=
 
-.PHONY: demo test test-compose up lint bench bench-guard evidence clean
+.PHONY: demo test test-slow test-compose up lint bench bench-guard evidence clean
 
 demo: $(READY)
 	$(BIN)/lockmanager demo
 
 # Hundreds of nodes are started, so compiled modules are kept whatever the environment says, and nobody reads the
 # machine's certificates: no test leaves the machine.
-test: export PYTHONDONTWRITEBYTECODE =
+PYTEST := SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null $(BIN)/python -m pytest -q
+
+test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
-	SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null $(BIN)/python -m pytest -q -m "not compose" -n $(TEST_JOBS) --dist loadfile
+	$(PYTEST) -m "not compose and not slow" -n $(TEST_JOBS) --dist loadfile
+
+# Real nodes that are killed, restarted and replaced, with silences and leases that are waited out.
+test-slow: $(READY)
+	$(PYTEST) -m slow -n $(TEST_JOBS) --dist loadfile tests/integration
 
 # Builds the image and runs the cluster of docker-compose.yml; skipped where no Docker engine answers.
 test-compose: $(READY)

@@ -105,7 +105,7 @@ class Report:
     def _machines(self) -> list[str]:
         machines = dict.fromkeys(machine for summary in self.summaries for machine in summary.machines)
         return [
-            f"On {one.cores} cores, {one.memory_gib} GiB, Python {one.python}, {one.kernel}; other work ran beside it."
+            f"On {one.cores} cores, {one.memory_gib} GiB, Python {one.python}, {one.kernel}; not on them alone."
             for one in machines
         ]
 

@@ -19,7 +19,7 @@ from tests.support.quick_cluster import SILENCE, QuickCluster, Ready, quick_coor
 from tests.support.side_by_side import Played, played
 from tests.support.waiting import sessions_are_live, until, until_told
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 LOST = ("node1", "node2")
 HINT = "start this one with --new-cluster if nothing can be held"

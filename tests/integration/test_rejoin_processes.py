@@ -27,7 +27,7 @@ from tests.support.rejoin_scenes import (
 )
 from tests.support.side_by_side import Played, played
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 REAL_SILENCE = 30.0
 """Seconds, as DESIGN.md has it."""

@@ -21,7 +21,7 @@ from tests.support.quick_cluster import SILENCE, QuickCluster, now, quick_coordi
 from tests.support.side_by_side import Played, played
 from tests.support.waiting import held_on, in_line
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 STOPS_WITHIN = 1.0
 """Seconds, as DESIGN.md has it."""

@@ -14,21 +14,23 @@ from .planting import Check
 
 HERE: Final = Path(__file__).parent
 PATCHES: Final = HERE / "patches"
-KINDS: Final = ("unit", "random", "integration", "simulation")
-_TIME_LIMIT: Final = {"unit": 60.0, "random": 240.0, "integration": 120.0, "simulation": 240.0}
+KINDS: Final = ("unit", "schedule", "random", "integration", "simulation")
+_TIME_LIMIT: Final = {"unit": 60.0, "schedule": 120.0, "random": 240.0, "integration": 120.0, "simulation": 240.0}
 
 
 class Bug(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One bug. `harm` is what goes wrong for a user; `hangs` means that a check may catch it by running out of time.
 
-    `unit` tests are examples, `random` ones draw what happens, `integration` ones start nodes; `simulation` is the
-    range of seeds in which the simulation meets the bug.
+    `unit` tests are examples. `schedule` ones let clients and nodes meet in virtual time, in a course of events that
+    somebody thought of. `random` ones draw what happens. `integration` ones start nodes. `simulation` is a range of
+    seeds in which the simulation meets the bug.
     """
 
     patch: str
     bug: str
     harm: str
     unit: tuple[str, ...] = ()
+    schedule: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
     integration: tuple[str, ...] = ()
     simulation: str = ""
@@ -41,7 +43,12 @@ class Bug(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def checks(self) -> list[Check]:
         """Return what must catch it, one check of each kind, quick ones first."""
-        tests = {"unit": self.unit, "random": self.random, "integration": self.integration}
+        tests = {
+            "unit": self.unit,
+            "schedule": self.schedule,
+            "random": self.random,
+            "integration": self.integration,
+        }
         checks = [Check(kind, named, _TIME_LIMIT[kind]) for kind, named in tests.items() if named]
         return [*checks, simulation(self.simulation)] if self.simulation else checks
 

@@ -23,7 +23,7 @@ PAGE = 4096
 FRAME = 24 + PAGE
 """A page in the WAL, with what leads it."""
 
-STEP = 3
+STEP = 5
 """Bytes between two tears of a page. Whatever stands in it is longer."""
 
 COMMITS = [
