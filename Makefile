@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
 # Test processes at once, more than cores because many tests wait; 0 runs all tests in one.
-TEST_JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+TEST_JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 # What make evidence is to reach (short, long or full), and its other options, such as --minutes 30 or --part chaos.
 SIZE ?= full
@@ -26,7 +26,7 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(PYTEST) -m "not compose and not slow" -n $(TEST_JOBS) --dist loadfile
 
-# Real nodes that are killed, restarted and replaced, with silences and leases that are waited out.
+# Many real nodes that start, stop, die and are replaced, with silences and leases that are waited out.
 test-slow: $(READY)
 	$(PYTEST) -m slow -n $(TEST_JOBS) --dist loadfile tests/integration
 

@@ -26,7 +26,7 @@ from lockmanager_node.store import FILE_NAME, Store
 from lockmanager_node.waking import owner
 from tests.support.cli import DEADLINE, Ending, environment, eventually
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 README = (Path(__file__).parents[2] / "deploy" / "README.md").read_text(encoding="utf-8")
 MESSAGES = re.findall(r"^\| `([^`]+)` \|", README, flags=re.MULTILINE)

@@ -17,7 +17,7 @@ from tests.support.quick_cluster import QuickCluster, Ready, now
 from tests.support.side_by_side import Played, played
 from tests.support.waiting import sessions_are_live, until_told
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 AT_ONCE = 12.0
 """Seconds within which nodes of a new cluster serve on a loaded machine; the silence is far longer."""

@@ -32,13 +32,13 @@ def checked_all(runs: list[Run], *, at_least: int) -> list[Run]:
 
 
 def test_a_write_that_finds_no_space_is_told_before_anything_else_is_called_durable(tmp_path: Path) -> None:
-    runs = checked_all([once("pwrite64", "error=ENOSPC", number, tmp_path) for number in range(1, 50, 3)], at_least=17)
+    runs = checked_all([once("pwrite64", "error=ENOSPC", number, tmp_path) for number in range(1, 80, 4)], at_least=20)
     assert [run.what for run in runs if not run.failure or not run.happened] == []
     assert len({run.acknowledged for run in runs}) > len(STEPS) // 2
 
 
 def test_a_write_that_fails_is_told_before_anything_else_is_called_durable(tmp_path: Path) -> None:
-    runs = checked_all([once("pwrite64", "error=EIO", number, tmp_path) for number in range(1, 50, 7)], at_least=7)
+    runs = checked_all([once("pwrite64", "error=EIO", number, tmp_path) for number in range(1, 80, 9)], at_least=9)
     assert [run.what for run in runs if not run.failure or not run.happened] == []
 
 

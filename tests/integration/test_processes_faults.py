@@ -12,7 +12,7 @@ from lockmanager import Coordinator
 from lockmanager.testing import LocalCluster
 from tests.support.waiting import sessions_are_live, until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 NAME = "the one row everybody writes"
 CYCLES = 12

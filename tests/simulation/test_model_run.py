@@ -28,7 +28,7 @@ def _(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lockmanager.acquisition.FIRST_TTL", TTL)
 
 
-@pytest.mark.parametrize(("nodes", "schedules"), [(3, 40), (5, 25)])
+@pytest.mark.parametrize(("nodes", "schedules"), [(3, 30), (5, 25)])
 def test_no_schedule_breaks_exclusion_order_or_progress(nodes: int, schedules: int) -> None:
     seen: Counter[str] = Counter()
     promised = 0
