@@ -54,6 +54,15 @@ class AnyEvents(RuleBasedStateMachine):
             self.note_proof(name, echo, ttl)
         self.look(self.case.grant(name, fence=fence, ttl=ttl, echo=echo, resent=resent))
 
+    @rule(node=NODES, fence=FENCES, ttl=TTLS)
+    def a_yielded_grant_is_told_again(self, node: int, fence: int, ttl: int) -> None:
+        vote = self.case.acquisition.ballot[self.name(node)]
+        if vote.grant is not None:
+            self.look(self.case.inquire(vote.node, vote.grant.grant_id))
+        if vote.yielded is not None:
+            self.seen["told again"] += 1
+            self.look(self.case.grant(vote.node, fence=fence, ttl=ttl, resent=True, grant_id=vote.yielded))
+
     @rule(fence=FENCES, how_many=NODES)
     def granted_by_many(self, fence: int, how_many: int) -> None:
         for node in self.case.nodes[: how_many + 1]:
@@ -200,3 +209,4 @@ def test_no_sequence_of_events_breaks_what_must_hold() -> None:
         settings=settings(max_examples=250, stateful_step_count=40, deadline=None, derandomize=True, database=None),
     )
     assert min(AnyEvents.seen[kind.__name__] for kind in (Held, Lost, Failed, Apart)) >= 20, AnyEvents.seen
+    assert AnyEvents.seen["told again"] >= 20, AnyEvents.seen
