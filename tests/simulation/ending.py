@@ -148,11 +148,14 @@ class Ending:
     def _look_for_traces(self, client: SimClient) -> None:
         """No node it talks to keeps a lease of it, or a place in a line, now that it wants nothing.
 
-        What a node remembers from an earlier life may have been released: that is not synced, and ends by its ttl.
+        What a node remembers from an earlier life may have been released: that is not synced, and ends by its ttl. So
+        does what a node granted late, when the request had been given up for longer than its ttl.
         """
         for name, channel in client.engine._channels.items() if client.engine else ():
             node = self._world.nodes[name]
             if name in self._left_out or channel.link is not Link.LIVE or not node.grants:
+                continue
+            if not self._world.no_trace_of_trouble(client.name, name):
                 continue
             locks = node.table.locks.values()
             leases = [one for lock in locks for one in lock.leases.values() if one.incarnation == node.incarnation]

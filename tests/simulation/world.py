@@ -245,15 +245,19 @@ class World:
         a ttl, and half of one is left of the lease.
         """
         acquisition = one.run.acquisition
-        long_ago = self.now - 2 * self.longest_ttl - 35 * MICROSECONDS
         of_late = self.now - int(1.1 * acquisition.longest_ttl) - 2 * MICROSECONDS
         well = keeping = 0
         for vote in acquisition.ballot.votes:
             left = self._left_at(self.nodes[vote.node], one) if vote.link is Link.LIVE else 0
             trouble = self._troubles.get((one.client.name, vote.node), -1)
-            well += left > 0 and trouble < max(0, long_ago)
+            well += left > 0 and self.no_trace_of_trouble(one.client.name, vote.node)
             keeping += left > acquisition.ttl // 2 and trouble < max(0, of_late)
         return self.trusted and max(well, keeping) >= acquisition.ballot.majority
+
+    def no_trace_of_trouble(self, client: str, node: str) -> bool:
+        """Whether nothing touched a node and the way to it for so long that what was late is over."""
+        long_ago = self.now - 2 * self.longest_ttl - 35 * MICROSECONDS
+        return self._troubles.get((client, node), -1) < max(0, long_ago)
 
     def _left_at(self, node: SimNode, one: Followed) -> int:
         """Return how long the lease still stands at a node."""
