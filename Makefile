@@ -26,7 +26,7 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(PYTEST) -m "not compose and not slow" -n $(TEST_JOBS) --dist loadfile
 
-# Many real nodes that start, stop, die and are replaced, with silences and leases that are waited out: few files at once.
+# Real nodes that start, stop, die, lose their disks and are replaced, with silences and leases that are waited out.
 test-slow: $(READY)
 	$(PYTEST) -m slow -n 2 --dist loadfile tests/integration
 

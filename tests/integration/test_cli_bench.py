@@ -116,6 +116,7 @@ def test_afterwards_nothing_is_held_and_no_other_name_was_ever_asked_for(
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "number"),
     [("/alone/", signal.SIGINT), ("/crowd/", signal.SIGINT), ("/queue", signal.SIGTERM)],

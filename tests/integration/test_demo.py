@@ -41,6 +41,7 @@ def test_it_keeps_every_promise_and_shows_the_fence_the_wait_and_the_refused_wri
         assert words in result.stdout
 
 
+@pytest.mark.slow
 def test_whatever_is_broken_on_purpose_is_noticed() -> None:
     with ThreadPoolExecutor() as several:
         results = dict(zip(BROKEN, several.map(lambda broken: demo("--break", broken), BROKEN), strict=True))

@@ -10,6 +10,8 @@ from tests.support.fault_injection import KILL, Run, every, once, require_strace
 from tests.support.journal_cases import after, contents
 from tests.support.journal_driver import STEPS
 
+pytestmark = pytest.mark.slow
+
 ERRORS = ("error=EIO", "error=ENOSPC")
 DIRECTORIES_SYNCED = 4
 """Syncs of a directory by SQLite, which makes nothing of it when one fails."""

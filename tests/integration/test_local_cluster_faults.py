@@ -14,6 +14,8 @@ from lockmanager.testing import LocalCluster
 from tests.support.local import VARIANTS, running
 from tests.support.waiting import connections_are_refused, free, held_on, in_line, session_is_gone
 
+pytestmark = pytest.mark.slow
+
 SLACK = 1.5
 """Seconds a loaded machine may add to a bound that a test holds an error to."""
 
