@@ -15,8 +15,14 @@ from tests.evidence.record import Run
 COVERED_BY_ALL: Final = ("node", "coordinator", "tests/support")
 """What every part's evidence speaks of: the product, and the tools that tests share."""
 
+COMMAND_LINE: Final = "coordinator/lockmanager/cli"
+"""What most parts do not run: a change of it throws no evidence of theirs away."""
+
 CONTAINERS: Final = ("docker-compose.yml", "deploy/Dockerfile", "deploy/cluster.yaml")
 """What the containers are made from."""
+
+CONFTESTS: Final = ("tests/conftest.py", "tests/integration/conftest.py")
+"""What prepares the tests of nodes."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,18 @@ class Part:
     own: tuple[str, ...]
     side_by_side: bool = True
     """Whether slices of it may run at the same time."""
+    command_line: bool = False
+    """Whether its evidence speaks of the command line, too."""
 
     @property
     def covers(self) -> tuple[str, ...]:
         """Paths below the repository whose content decides whether two runs add up."""
         return (*COVERED_BY_ALL, *self.own)
+
+    @property
+    def pathspec(self) -> tuple[str, ...]:
+        """The same for git, less what lies below and decides nothing."""
+        return self.covers if self.command_line else (*self.covers, f":(exclude){COMMAND_LINE}")
 
     def load(self) -> Run:
         """Import what runs a slice; raises ImportError or AttributeError when it is not there."""
@@ -57,7 +70,7 @@ PARTS: Final = (
         "planted",
         "tests.planted.evidence",
         "Planted bugs: each leaves one rule out, and must be found",
-        ("tests/planted", "tests/unit", "tests/integration", "tests/simulation"),
+        ("tests/planted", "tests/unit", "tests/integration", "tests/simulation", "tests/conftest.py"),
         side_by_side=False,
     ),
     Part("model", "tests.model.evidence", "Models of the protocol, searched", ("tests/model",)),
@@ -79,14 +92,15 @@ PARTS: Final = (
         "kills",
         "tests.evidence.kills",
         "Kill rounds: a journaling node killed at random moments forgets nothing",
-        ("tests/evidence/kills.py", "tests/integration/test_kill_loop.py"),
+        ("tests/evidence/kills.py", "tests/integration/test_kill_loop.py", *CONFTESTS),
     ),
     Part(
         "coverage",
         "tests.evidence.coverage",
         "Coverage of the pure rooms by the unit tests",
-        ("tests/evidence/coverage.py", "tests/unit"),
+        ("tests/evidence/coverage.py", "tests/unit", "tests/conftest.py"),
         side_by_side=False,
+        command_line=True,
     ),
 )
 

@@ -112,7 +112,7 @@ class Report:
 
 def gather(root: Path, store: Store, parts: tuple[Part, ...], size: Size, figures: tuple[Figure, ...]) -> Report:
     """Add up what is there for the code as it is now."""
-    return Report(size, tuple(summarize(store, part, state_of(root, part.covers)) for part in parts), figures)
+    return Report(size, tuple(summarize(store, part, state_of(root, part.pathspec)) for part in parts), figures)
 
 
 def _word(reached: bool) -> str:
@@ -123,7 +123,7 @@ def _as_json(summary: Summary) -> dict[str, Any]:
     return {
         "part": summary.part.name,
         "state": summary.state.key,
-        "covers": summary.part.covers,
+        "covers": summary.part.pathspec,
         "commits": summary.commits,
         "slices": summary.slices,
         "slices_before_their_commit": summary.before_its_commit,

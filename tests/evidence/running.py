@@ -73,7 +73,7 @@ class Runner:
                 task.result()
 
     def _begin(self, part: Part) -> Progress:
-        state = state_of(self._plan.root, part.covers)
+        state = state_of(self._plan.root, part.pathspec)
         if state.changed and not self._plan.uncommitted:
             raise RuntimeError(
                 f"{part.name} covers files that differ from the commit: {', '.join(state.changed)}: "
@@ -129,7 +129,7 @@ class Runner:
         return Slice(part, seconds, seed, self._plan.store.directory / "slices" / f"{part.name}-{seed}")
 
     def _keep(self, one: Progress, seed: int, record: Record | None, failure: str) -> None:
-        if state_of(self._plan.root, one.part.covers).key != one.state.key:
+        if state_of(self._plan.root, one.part.pathspec).key != one.state.key:
             one.left_alone = "the files it covers changed while it ran, so its last slice is not counted"
             return
         self._plan.store.add(one.part.name, _entry(one.state, seed, record, failure))

@@ -28,7 +28,7 @@ async def test_what_a_report_tells_counts_where_its_slices_are_not_known(scene: 
     report = await _told(scene)
     await run(scene.plan(always(), report=report, figures=(wants(5 * RUNS),)))
     assert scene.ran == [("fake", 3 * SEEDS_PER_SLICE), ("fake", 4 * SEEDS_PER_SLICE)]
-    summary = summarize(scene.store, FAKE, state_of(scene.root, FAKE.covers))
+    summary = summarize(scene.store, FAKE, state_of(scene.root, FAKE.pathspec))
     assert (summary.slices, summary.record.counts["runs"]) == (5, 5 * RUNS)
     assert summary.seeds == [number * SEEDS_PER_SLICE for number in range(5)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.evidence.trees import State, state_of
 
 
 def state(scene: Scene) -> State:
-    return state_of(scene.root, FAKE.covers)
+    return state_of(scene.root, FAKE.pathspec)
 
 
 def test_a_commit_that_touches_no_covered_file_leaves_the_state(scene: Scene) -> None:
@@ -20,6 +21,14 @@ def test_a_commit_that_touches_no_covered_file_leaves_the_state(scene: Scene) ->
     scene.commit()
     assert state(scene).key == before.key
     assert state(scene).commit != before.commit
+
+
+def test_a_change_of_the_command_line_counts_only_where_the_evidence_speaks_of_it(scene: Scene) -> None:
+    covers = replace(FAKE, command_line=True).pathspec
+    before, with_it = state(scene), state_of(scene.root, covers)
+    scene.write("coordinator/lockmanager/cli/run.py", "more")
+    assert state(scene) == before
+    assert state_of(scene.root, covers).key != with_it.key
 
 
 @pytest.mark.parametrize("name", ["node/rules", "tests/fake/part", "tests/fake/new", "coordinator/new"])
@@ -56,4 +65,4 @@ def test_a_change_that_was_taken_back_is_the_old_state(scene: Scene) -> None:
 
 def test_a_directory_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="git"):
-        state_of(tmp_path, FAKE.covers)
+        state_of(tmp_path, FAKE.pathspec)

@@ -66,6 +66,24 @@ async def test_a_stop_is_not_lost_on_a_child_that_stands_still_to_ask_for_the_te
     assert (child.status, len(stops)) == (0, 1)
 
 
+class Patient(JobControl):
+    """Looks at the child again when it has had the time to ask again."""
+
+    def go_on(self, *, lend: bool = False) -> None:
+        super().go_on(lend=lend)
+        os.waitid(os.P_PID, self._child.group, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
+async def test_a_child_that_asks_again_after_a_stop_gets_the_terminal_at_once(stops: list[None]) -> None:
+    child, screen = Child([sys.executable, "-c", f"{ASKS}; {ASKS}"], os.environ), FakeTerminal()
+    jobs = Patient(cast("Any", screen), child, cast("Any", FakeGuard()))
+    child.on_stopped = jobs.on_child_stopped
+    os.waitid(os.P_PID, child.group, os.WSTOPPED | os.WNOWAIT)  # noqa: ASYNC222  # the loop must not hear of it
+    jobs.stop()
+    await asyncio.wait_for(child.changed.wait(), DEADLINE)
+    assert (child.status, len(stops), screen.lent) == (0, 1, [child.group])
+
+
 async def test_a_child_that_asks_for_the_terminal_gets_it(stops: list[None]) -> None:
     child, screen = Child([sys.executable, "-c", ASKS], os.environ), FakeTerminal()
     child.on_stopped = JobControl(cast("Any", screen), child, cast("Any", FakeGuard())).on_child_stopped

@@ -83,7 +83,8 @@ class JobControl:
     def on_child_stopped(self, number: int) -> None:
         """Lend the terminal to a child that asks for it; let ^Z stop us, too. Other stops are somebody else's wish."""
         child = self._child
-        if number in _ASKING and not self._stopping and self._terminal.lend(child.group):
+        stopping, self._stopping = self._stopping, False
+        if number in _ASKING and not stopping and self._terminal.lend(child.group):
             child.send(signal.SIGCONT)
         elif number in (*_ASKING, signal.SIGTSTP) and self._terminal:
             lent = self._terminal.take_back(child.group)
