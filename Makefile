@@ -26,9 +26,9 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(PYTEST) -m "not compose and not slow" -n $(TEST_JOBS) --dist loadfile
 
-# Real nodes that start, stop, die, lose their disks and are replaced, with silences and leases that are waited out.
+# Real nodes that start, stop, die and lose their disks, and the long versions of what make test does in short.
 test-slow: $(READY)
-	$(PYTEST) -m slow -n 2 --dist loadfile tests/integration
+	$(PYTEST) -m slow -n 2 --dist loadfile
 
 # Builds the image and runs the cluster of docker-compose.yml; skipped where no Docker engine answers.
 test-compose: $(READY)

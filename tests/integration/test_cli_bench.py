@@ -119,7 +119,7 @@ def test_afterwards_nothing_is_held_and_no_other_name_was_ever_asked_for(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "number"),
-    [("/alone/", signal.SIGINT), ("/crowd/", signal.SIGINT), ("/queue", signal.SIGTERM)],
+    [("/alone/", signal.SIGINT), ("/crowd/", signal.SIGINT), ("/queue", signal.SIGINT), ("/queue", signal.SIGTERM)],
 )
 def test_a_signal_in_the_middle_of_any_part_leaves_nothing_held(
     shared_cluster: LocalCluster, asked: list[Acquire], part: str, number: signal.Signals

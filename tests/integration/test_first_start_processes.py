@@ -25,7 +25,7 @@ AT_ONCE = 12.0
 APART = 1.5
 """Seconds between two starts."""
 
-STARTS = 4
+STARTS = 10
 """First starts under fire."""
 
 LONGEST_DELAY = 0.3

@@ -32,7 +32,12 @@ def _(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lockmanager.acquisition.FIRST_TTL", TTL)
 
 
-@pytest.mark.parametrize(("nodes", "schedules"), [(1, 20), (3, 30), (5, 8)])
+def slow(*sizes: tuple[int, int]) -> list[Any]:
+    """Return the sizes of the long version."""
+    return [pytest.param(*size, marks=pytest.mark.slow) for size in sizes]
+
+
+@pytest.mark.parametrize(("nodes", "schedules"), [(1, 20), (3, 30), (5, 8), *slow((1, 60), (3, 60), (5, 20))])
 def test_no_death_of_nodes_breaks_exclusion_order_or_progress(nodes: int, schedules: int) -> None:
     seen: Counter[str] = Counter()
     promised = 0
@@ -46,7 +51,7 @@ def test_no_death_of_nodes_breaks_exclusion_order_or_progress(nodes: int, schedu
     assert nodes == 1 or seen["rejoined"] >= schedules
 
 
-@pytest.mark.parametrize(("nodes", "plots"), [(3, 15), (5, 4)])
+@pytest.mark.parametrize(("nodes", "plots"), [(3, 15), (5, 4), *slow((3, 40), (5, 10))])
 def test_no_plot_around_a_lost_disk_makes_two_holders(nodes: int, plots: int) -> None:
     seen: Counter[str] = Counter()
     for seed in range(plots):

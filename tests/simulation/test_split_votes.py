@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import combinations_with_replacement, permutations
+from collections.abc import Callable
+from itertools import combinations_with_replacement, permutations, product
 
 import pytest
 
@@ -73,13 +74,28 @@ class Round:
             self._act(name, contender, contender.release())
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_all_three_contenders_are_served_whatever_each_of_five_nodes_hears_first(
-    mode: Mode, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Nodes differ by their places only, so each choice of what the five hear is played in two of its orders.
+Orders = list[tuple[tuple[str, ...], ...]]
+"""What each of the five nodes hears, in which order; many times."""
+
+
+def two_of_each_choice() -> Orders:
+    """Each choice of what the five hear, in two of its orders: nodes differ by their places only."""
     choices = list(combinations_with_replacement(permutations(CONTENDERS), len(NODES)))
-    orders = [*choices, *(choice[::-1] for choice in choices)]
+    return [*choices, *(choice[::-1] for choice in choices)]
+
+
+def every_order() -> Orders:
+    return list(product(permutations(CONTENDERS), repeat=len(NODES)))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(
+    ("draw", "how_many"), [(two_of_each_choice, 2 * 252), pytest.param(every_order, 6**5, marks=pytest.mark.slow)]
+)
+def test_all_three_contenders_are_served_whatever_order_five_nodes_hear_them_in(
+    mode: Mode, draw: Callable[[], Orders], how_many: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = draw()
     most = 0
     for order in orders:
         game = Round(mode)
@@ -94,6 +110,6 @@ def test_all_three_contenders_are_served_whatever_each_of_five_nodes_hears_first
             assert fences == sorted(set(fences)), f"fences {fences} after {order}"
         assert all(table.lease_count + table.waiter_count == 0 for table in game.tables.values())
         most = max(most, game.messages)
-    assert len(orders) == 2 * 252
+    assert len(orders) == how_many
     with capsys.disabled():
         print(f"\n{len(orders)} delivery orders, {mode.name.lower()}: all served, at most {most} messages after asking")

@@ -14,6 +14,7 @@ from tests.virtual.contest import Result, contest
 from tests.virtual.weather import FAULTS
 
 SEEDS = range(1, 26)
+MORE = range(26, 51)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -23,7 +24,7 @@ def contests() -> dict[int, Result]:
     return {}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [*SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in MORE)])
 def test_contending_over_breaking_wires(seed: int, contests: dict[int, Result]) -> None:
     contests[seed] = result = contest(seed)
     assert result.findings.complaints == [], f"again with: python -m tests.virtual --contest --seed {seed}"
