@@ -110,6 +110,7 @@ class NodeRules:
                     longer = lease.deadline > one.deadline
                     self._findings.check("renewal never shortens", longer, node.name, "shortened", lease)
                     one.deadline = lease.deadline
+                one.lease = lease
                 standing[lease.number] = one
                 if isinstance(lease, Adopted):
                     seen.has_adopted = True

@@ -34,7 +34,7 @@ def _a_second_for_each_look_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(evidence, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
 
 
-def test_a_onecounts_what_it_did(tmp_path: Path) -> None:
+def test_a_slice_counts_what_it_did(tmp_path: Path) -> None:
     record = evidence.run(seconds=10, seed=3, directory=tmp_path)
     assert record.part == "cancellation"
     assert record.violations == []
@@ -45,7 +45,7 @@ def test_a_onecounts_what_it_did(tmp_path: Path) -> None:
     assert {f"faults/{fault}" for fault in FAULTS} <= {*record.counts}
 
 
-def test_one_onelooks_at_everything_there_is_to_look_at(tmp_path: Path) -> None:
+def test_one_slice_looks_at_everything_there_is_to_look_at(tmp_path: Path) -> None:
     looked_at = column(evidence.run(seconds=10, seed=0, directory=tmp_path), "checks")
     assert [what for what in CHECKS if not looked_at.get(what)] == []
 
@@ -60,7 +60,7 @@ def test_the_evidence_is_not_complete_before_every_verb_was_cancelled() -> None:
     assert wanted["kinds of calls cancelled"] == len(VERBS)
 
 
-def test_a_onecomes_to_every_verb_before_it_comes_to_one_again() -> None:
+def test_a_slice_comes_to_every_verb_before_it_comes_to_one_again() -> None:
     verbs = [verb for verb, _ in evidence._PAIRS]
     for begin in range(len(verbs)):
         assert {*(verbs[begin:] + verbs[:begin])[: len(VERBS)]} == {*VERBS}
