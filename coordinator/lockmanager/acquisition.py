@@ -5,10 +5,9 @@
     HELD -> LOST -> OVER           told before validity ends; released when the holder lets go or validity has ended
     WAITING, APART -> OVER         failed, timed out, cancelled
 
-Each event (an answer, a session that came or went, an instant reached) returns what to do: messages to send and,
-at most once each, the news `Held`, `Failed`, `Lost` or `Apart`. `now` and bounds are microseconds of the
-coordinator's own clock. Before any answer is applied the clock is checked: a validity that has ended never
-revives. What must not come in: clocks, sockets, randomness (tokens are given to `start`).
+Each event (an answer, a session that came or went, an instant) returns what to do: messages to send and, at most once
+each, the news `Held`, `Failed`, `Lost` or `Apart`. `now` and bounds are microseconds of our own clock. It is looked at
+before any answer is applied: a validity that has ended never revives. Tokens are given to `start`, nothing is drawn.
 
 After the Redlock algorithm of the Redis documentation, with the line and the inquire / yield exchange of
 Maekawa's quorum mutual exclusion (1985) in place of random retries.
@@ -20,7 +19,7 @@ from typing import Final
 
 from .actions import FIRST_TTL, REJECTED_PAUSE, Action, Apart, Failed, Failure, Held, Lost, Phase, Request, Send
 from .ballot import Ballot, Grant, Link, Said, Vote
-from .durations import drift
+from .durations import drift, notice
 from .patience import Patience
 from .verdict import verdict_of_time, verdict_of_waiting
 from .wire import (
@@ -43,9 +42,6 @@ from .wire import (
 )
 from .wire import Lost as LostAnswer
 
-_NOTICE_LIMIT: Final = 100_000
-"""At most this long before validity ends, in microseconds, a holder is told."""
-
 _YES: Final = (Granted, Renewed)
 
 
@@ -61,7 +57,7 @@ class Acquisition:
         self.ballot = Ballot(request.nodes, FIRST_TTL)
         self._ttl = self.longest_ttl = request.ttl
         self._patience = Patience(request, now)
-        self._had_majority = self._was_rejected = False
+        self._had_majority = self._was_rejected = self._ttl_changed = False
         self._validity: int | None = None
         self._loss_at = 0
         for vote in self.ballot.votes:
@@ -77,15 +73,19 @@ class Acquisition:
     @property
     def validity(self) -> int:
         """Until when the lease may be relied on, in microseconds of the coordinator's clock."""
-        if self._validity is None:
-            self._validity = self.ballot.validity()
-            self._loss_at = self._validity - min(self._ttl // 10, _NOTICE_LIMIT)
-        return self._validity
+        return self._look_at_bounds() if self._validity is None else self._validity
 
     @property
     def loss_at(self) -> int:
         """When a holder is told that its lease is lost: early enough to stop before validity ends."""
-        return self._loss_at if self._validity is not None else self.validity - min(self._ttl // 10, _NOTICE_LIMIT)
+        if self._validity is None:
+            self._look_at_bounds()
+        return self._loss_at
+
+    def _look_at_bounds(self) -> int:
+        self._validity = validity = self.ballot.validity()
+        self._loss_at = self.ballot.loss_at(self._ttl) if self._ttl_changed else validity - notice(self._ttl)
+        return validity
 
     def wants_start(self) -> bool:
         """Say whether a `start` with a new token makes sense now."""
@@ -172,7 +172,7 @@ class Acquisition:
     def renew(self, ttl: int | None = None) -> list[Action]:
         """Ask every node with a recorded grant to extend it; `ttl` changes the lease's ttl from now on."""
         if ttl is not None:
-            self._ttl, self._validity = ttl, None
+            self._ttl, self._ttl_changed, self._validity = ttl, True, None
             self.longest_ttl = max(self.longest_ttl, ttl)
         ttl = self._carried(self.ttl)
         return [Send(node, Renew(self.token, ttl)) for node in self.ballot.to_renew(ttl)]

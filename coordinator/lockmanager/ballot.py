@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from .actions import FIRST_TTL
-from .durations import bound
+from .durations import bound, notice
 from .wire import GrantId, Holder
 
 
@@ -44,7 +44,7 @@ _LIVE = Link.LIVE  # reading a member of an enumeration costs a call
 
 @dataclass(slots=True)
 class Grant:
-    """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one.
+    """A recorded grant; `bound` (microseconds of our clock) is None until a renewal proved one, for `bound_ttl`.
 
     `confirmed` is the longest ttl the node confirmed, of a decision after `echo`; `newest` is the newest echo of all.
     """
@@ -52,6 +52,7 @@ class Grant:
     grant_id: GrantId
     fence: int
     bound: int | None
+    bound_ttl: int = 0
     echo: int = 0
     confirmed: int = 0
     newest: int = 0
@@ -61,9 +62,10 @@ class Grant:
 
     def confirm(self, echo: int, ttl: int, *, trusted: int) -> None:
         """Take a node's word for `ttl`; no more than `trusted` of it counts so far."""
-        proved = bound(echo, min(ttl, trusted))
+        counting = min(ttl, trusted)
+        proved = bound(echo, counting)
         if self.bound is None or proved > self.bound:
-            self.bound = proved
+            self.bound, self.bound_ttl = proved, counting
         if echo > self.newest:
             self.newest = echo
         if ttl > self.confirmed or (ttl == self.confirmed and echo > self.echo):
@@ -71,11 +73,11 @@ class Grant:
 
     def trust(self, ttl: int) -> None:
         """Let all of `ttl`, which was confirmed, count."""
-        self.bound = max(self.bound or 0, bound(self.echo, ttl))
+        self.bound, self.bound_ttl = max((self.bound or 0, self.bound_ttl), (bound(self.echo, ttl), ttl))
 
     def cut(self, ttl: int) -> None:
         """Rely on no more than `ttl` after the newest confirmation."""
-        self.bound = min(self.bound or 0, bound(self.newest, ttl))
+        self.bound, self.bound_ttl = min((self.bound or 0, self.bound_ttl), (bound(self.newest, ttl), ttl))
         self.confirmed = min(self.confirmed, ttl)
 
     def wants_renewal(self, ttl: int, now: int) -> bool:
@@ -235,10 +237,22 @@ class Ballot:
             grant = vote.grant
             if grant is not None and grant.bound is not None:
                 bounds.append(grant.bound)
-        if len(bounds) < self.majority:
+        return self._until_of_majority(bounds)
+
+    def loss_at(self, ttl: int) -> int:
+        """Return when a holder is told, once its ttl was changed to `ttl`: what was given for less ends at less notice.
+
+        The notice of a longer ttl that no majority has confirmed so far would bring the loss of a sound lease nearer.
+        """
+        return self._until_of_majority(
+            [grant.bound - notice(min(ttl, grant.bound_ttl)) for grant in self._grants() if grant.bound is not None]
+        )
+
+    def _until_of_majority(self, instants: list[int]) -> int:
+        if len(instants) < self.majority:
             return 0
-        bounds.sort()
-        return bounds[-self.majority]
+        instants.sort()
+        return instants[-self.majority]
 
     def to_raise(self, fence: int) -> list[str]:
         """Return the nodes that granted below `fence` and are not asked for it yet; from now on they are."""

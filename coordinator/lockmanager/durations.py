@@ -17,6 +17,8 @@ HEARTBEAT_LIMIT: Final = MICROSECONDS
 SILENT_HEARTBEATS: Final = 3
 """A session that missed this many heartbeats is given up by either side."""
 
+_NOTICE_LIMIT: Final = 100_000
+"""At most this long before validity ends, in microseconds, a holder is told."""
 
 _COARSE: Final = 2_000
 """What clocks that tick coarsely may cost, in microseconds."""
@@ -43,6 +45,11 @@ def drift(ttl: int) -> int:
 def bound(echo: int, ttl: int) -> int:
     """Return until when a coordinator may rely on what a node decided for `ttl` after `echo`, by its own clock."""
     return echo + ttl - ttl // 100 - _COARSE
+
+
+def notice(ttl: int) -> int:
+    """Return how long before the end of what `ttl` gave a holder is told, both in microseconds."""
+    return min(ttl // 10, _NOTICE_LIMIT)
 
 
 def heartbeat(ttl: int) -> int:

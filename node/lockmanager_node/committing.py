@@ -45,7 +45,7 @@ class StoreThread:
         self._thread.start()
         try:
             store = opened.result()
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave the thread behind; raised again
             self._thread.join(_JOIN_DEADLINE)  # it is over: only its last step is left
             raise
         self.path = store.path

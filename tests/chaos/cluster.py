@@ -40,7 +40,7 @@ _FILLER: Final = "filler"
 class ChaosNode(ProcessNode):
     """One node in one life after the other; `note` is told the process id of each."""
 
-    _process: Life | None  # type: ignore[assignment]
+    _process: Life | None  # type: ignore[assignment]  # its lives are watched: narrower than a bare process
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class ChaosCluster(LocalCluster):
         self._nodes = {node: self._new_node(node) for node in self.node_ids}
         try:
             await self.start(*self.node_ids)
-        except BaseException:
+        except BaseException:  # a cancelled start, too, must leave no process behind; raised again
             await self._end()
             raise
         return self

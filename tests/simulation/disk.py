@@ -58,6 +58,10 @@ class SimDisk:
         if batch.gives:
             self.synced = len(self.batches)
 
+    def is_known(self, key: str) -> bool:
+        """Say whether something is noted under a key, and synced."""
+        return any(key in batch.notes for batch in self.batches[: self.synced])
+
     def lose_power(self) -> int:
         """Lose some of what was written and not synced; returns how many batches."""
         keeps = self.chance.randint(self.synced, len(self.batches))

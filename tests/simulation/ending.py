@@ -24,25 +24,25 @@ _IDLE: Final = 65 * MICROSECONDS
 
 
 class Ending:
-    """Heals, demands, and looks at what is left. `given_up` and `forgetful` are nodes not to be relied on."""
+    """Heals, demands, and looks at what is left."""
 
-    def __init__(self, world: World, given_up: set[str], forgetful: set[str]) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._left_out = self._draw_left_out(given_up, forgetful)
+        self._left_out = self._draw_left_out()
         self._missing: set[tuple[str, str]] = set()
 
-    def _draw_left_out(self, given_up: set[str], forgetful: set[str]) -> set[str]:
-        """Return which nodes stay away: as many as may, or only those that must."""
-        world = self._world
-        left_out = set(given_up)
+    def _draw_left_out(self) -> set[str]:
+        """Return which nodes stay away: as many as may, those that forgot before others, or only those that must."""
+        world, memory = self._world, self._world.memory
+        left_out = set(memory.given_up)
         if world.faultless:
             return left_out
         if world.chance.random() < 0.5:
-            silent = [node for node in sorted(forgetful) if not world.nodes[node].grants]
-            others = [node for node in world.nodes if node not in silent]
+            forgetful = sorted(memory.forgetful)
+            others = [node for node in world.nodes if node not in forgetful]
             world.chance.shuffle(others)
-            for node in [*silent, *others]:
-                if len(left_out) < world.may_fail:
+            for node in [*forgetful, *others]:
+                if len(left_out) < memory.may_fail:
                     left_out.add(node)
         return left_out
 

@@ -21,6 +21,7 @@ from lockmanager_node.journal import GroupJournal
 from lockmanager_node.rejoining import Ask
 from lockmanager_node.sessions import Session
 from lockmanager_node.table import Table
+from lockmanager_node.waking import SERVED_KEY
 from lockmanager_node.web.greeting import Refused, admit, answer
 from lockmanager_node.web.life import Life, create_context
 from lockmanager_node.web.problems import Problem
@@ -104,6 +105,13 @@ class SimNode:
     def grants(self) -> bool:
         """Whether it is up and knows what it granted."""
         return self.up and self._life.context.service.ready
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a crash now would not make it ask its peers again: its disk says for sure that it served."""
+        if self.disk is None:
+            return self.grants
+        return self.disk.is_known(SERVED_KEY)
 
     @property
     def commits_now(self) -> bool:

@@ -37,9 +37,18 @@ def _kill(world: World, node: SimNode, *, silent: bool = False) -> None:
     _down_for(world, node)
 
 
+def _kill_one(world: World, nodes: list[SimNode]) -> bool:
+    """Kill one of these that may die; returns whether one did."""
+    node = world.chance.choice(nodes) if nodes else None
+    if node is None or not world.memory.may_crash(node):
+        return False
+    _kill(world, node)
+    return True
+
+
 @fault
 def node_crash_with_journal(world: World) -> bool:
-    node = world.some_live_node(journal=True)
+    node = world.some_mortal_node()
     if node is None:
         return False
     _kill(world, node)
@@ -49,7 +58,7 @@ def node_crash_with_journal(world: World) -> bool:
 @fault
 def node_crash_without_journal(world: World) -> bool:
     node = world.some_live_node(journal=False)
-    if node is None or not world.may_forget(node):
+    if node is None or not world.memory.may_forget(node):
         return False
     _kill(world, node)
     return True
@@ -57,16 +66,12 @@ def node_crash_without_journal(world: World) -> bool:
 
 @fault
 def node_crash_amid_a_commit(world: World) -> bool:
-    committing = [node for node in world.nodes.values() if node.up and node.commits_now]
-    if not committing:
-        return False
-    _kill(world, world.chance.choice(committing))
-    return True
+    return _kill_one(world, [node for node in world.nodes.values() if node.up and node.commits_now])
 
 
 @fault
 def every_node_crashes(world: World) -> bool:
-    if any(node.disk is None for node in world.nodes.values()):
+    if not all(node.disk is not None and world.memory.may_crash(node) for node in world.nodes.values()):
         return False
     for node in world.nodes.values():
         if node.up:
@@ -76,7 +81,7 @@ def every_node_crashes(world: World) -> bool:
 
 @fault
 def machine_reboots(world: World) -> bool:
-    node = world.some_live_node(journal=True)
+    node = world.some_mortal_node()
     if node is None:
         return False
     connections = list(node.connections)
@@ -89,9 +94,9 @@ def machine_reboots(world: World) -> bool:
 @fault
 def unsynced_tail_lost(world: World) -> bool:
     nodes = [one for one in world.nodes.values() if one.up and one.disk and one.disk.synced < len(one.disk.batches)]
-    if not nodes:
+    node = world.chance.choice(nodes) if nodes else None
+    if node is None or not world.memory.may_crash(node):
         return False
-    node = world.chance.choice(nodes)
     connections = list(node.connections)
     lost = node.lose_power()
     assert node.disk is not None
@@ -105,7 +110,7 @@ def unsynced_tail_lost(world: World) -> bool:
 @fault
 def disk_lost(world: World) -> bool:
     node = world.some_live_node(journal=True)
-    if node is None or not world.may_forget(node):
+    if node is None or not world.memory.may_forget(node):
         return False
     connections = list(node.connections)
     node.lose_disk()
@@ -116,16 +121,12 @@ def disk_lost(world: World) -> bool:
 
 @fault
 def rejoin_interrupted(world: World) -> bool:
-    silent = [node for node in world.nodes.values() if node.up and node.table.silent]
-    if not silent:
-        return False
-    _kill(world, world.chance.choice(silent))
-    return True
+    return _kill_one(world, [node for node in world.nodes.values() if node.up and node.table.silent])
 
 
 @fault
 def node_restarted_in_good_order(world: World) -> bool:
-    node = world.some_live_node(journal=True)
+    node = world.some_mortal_node()
     if node is None:
         return False
     connections = list(node.connections)
@@ -138,7 +139,7 @@ def node_restarted_in_good_order(world: World) -> bool:
 @fault
 def node_down_for_ever(world: World) -> bool:
     node = world.some_live_node(journal=True)
-    if node is None or not world.may_be_given_up(node):
+    if node is None or not world.memory.may_be_given_up(node):
         return False
     connections = list(node.connections)
     node.kill()
@@ -175,7 +176,7 @@ def commits_slow(world: World) -> bool:
 @fault
 def disk_full(world: World) -> bool:
     """Let commits fail, until the node that gave up is started again; counted with the first of them."""
-    node = world.some_live_node(journal=True)
+    node = world.some_mortal_node()
     if node is None or node.disk is None:
         return False
     disk = node.disk
@@ -194,7 +195,7 @@ def disk_full(world: World) -> bool:
 @fault
 def disk_hangs(world: World) -> bool:
     """Let a commit never end: the node gives up after half a minute, and is started again; counted with the commit."""
-    node = world.some_live_node(journal=True)
+    node = world.some_mortal_node()
     if node is None or node.disk is None:
         return False
     disk = node.disk

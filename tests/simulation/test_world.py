@@ -37,6 +37,31 @@ def test_a_healthy_holder_far_away_keeps_a_lease_that_was_pushed_late(seed: int)
     assert World(seed).run().seen["grants"]
 
 
+@pytest.mark.parametrize("seed", [9_001_176, 20_000_714])
+def test_a_healthy_holder_far_away_keeps_its_lease_when_it_asks_for_a_longer_ttl(seed: int) -> None:
+    assert World(seed).run().seen["grants"]
+
+
+@pytest.mark.parametrize("seed", [13_000_629, 13_000_881, 16_000_322, 17_000_422])
+def test_no_more_than_a_minority_forgets_although_nodes_die_before_they_remember(seed: int) -> None:
+    """These left a majority of nodes silent: some died before their disk said that they had served."""
+    assert World(seed).run().seen["grants"]
+
+
+def test_a_node_that_dies_before_its_disk_says_that_it_served_counts_as_one_that_forgot() -> None:
+    world = World(4, kinds=())
+    first, second, third = world.nodes.values()
+    assert world.memory.may_crash(first)
+    assert not world.memory.may_crash(second)
+    assert not world.memory.may_be_given_up(third)
+    assert world.memory.forgetful == {"node1"}
+    world.run()
+    assert world.memory.forgetful == set()
+    assert world.memory.may_crash(second)
+    assert world.memory.may_be_given_up(third)
+    assert not world.memory.may_forget(second)
+
+
 def test_a_loss_because_a_node_stays_away_for_ever_is_excused() -> None:
     assert World(1_000_082).run().seen["losses"] == 1
 

@@ -19,6 +19,7 @@ from tests.simulation.ending import Ending
 from tests.simulation.findings import Broken, Findings
 from tests.simulation.holders import Followed, Holders
 from tests.simulation.kinds import KINDS
+from tests.simulation.memory import Memory
 from tests.simulation.network import Network
 from tests.simulation.node import SimNode
 from tests.simulation.node_rules import NodeRules
@@ -58,8 +59,6 @@ class World:
         self.pause_when_held: dict[str, int] = {}
         self.cancel_in_turns: dict[str, int] = {}
         self._troubles: dict[tuple[str, str], int] = {}
-        self._lost_memory: set[str] = set()
-        self._given_up: set[str] = set()
         self.faultless = faultless or (kinds is None and chance.random() < 0.1)
         self.kinds = self._draw_kinds(kinds)
         self.trusted = self.faultless or chance.random() >= 0.06
@@ -70,7 +69,6 @@ class World:
         addresses = tuple(NodeAddress(id=f"node{n}", url=f"http://node{n}:8000") for n in range(1, count + 1))
         self.cluster = Cluster(name="simulated", nodes=addresses, replicas=replicas)
         self.majority = self.cluster.majority
-        self.may_fail = (replicas - 1) // 2
         journals = chance.random() < 0.8
         self.rules = NodeRules(self.findings)
         self.nodes = {
@@ -88,6 +86,7 @@ class World:
         }
         for node in self.nodes.values():
             node.peers = self.nodes
+        self.memory = Memory(self.nodes, may_fail=(replicas - 1) // 2)
         self.resource = Resource()
         self.holders = Holders(
             self.findings,
@@ -189,26 +188,14 @@ class World:
         ]
         return self.chance.choice(found) if found else None
 
-    def may_forget(self, node: SimNode) -> bool:
-        """Say whether a node may lose all it knew, and note that it does: a minority at a time."""
-        self._lost_memory = {one for one in self._lost_memory if not self.nodes[one].grants}
-        lost = self._lost_memory | self._given_up | {node.name}
-        if len(lost) > self.may_fail:
-            return False
-        self._lost_memory.add(node.name)
-        return True
-
-    def may_be_given_up(self, node: SimNode) -> bool:
-        """Say whether a node may be down for ever, and note that it is."""
-        self._lost_memory = {one for one in self._lost_memory if not self.nodes[one].grants}
-        if len(self._lost_memory | self._given_up | {node.name}) > self.may_fail:
-            return False
-        self._given_up.add(node.name)
-        return True
+    def some_mortal_node(self, *, journal: bool = True) -> SimNode | None:
+        """Return a node that is up and may die."""
+        node = self.some_live_node(journal=journal)
+        return node if node is not None and self.memory.may_crash(node) else None
 
     def restart(self, node: SimNode) -> None:
         """Start a node that is down, unless that is for ever."""
-        if not node.up and node.name not in self._given_up:
+        if not node.up and node.name not in self.memory.given_up:
             node.start()
 
     def block(self, source: str, target: str, duration: int) -> None:
@@ -351,7 +338,7 @@ class World:
         self._faults_end = self.now + lasts
         self._plan_fault()
         self.scheduler.run(self._faults_end)
-        Ending(self, self._given_up, self._lost_memory).run()
+        Ending(self).run()
 
     def _draw_length(self) -> int:
         """Draw how long faults strike: some runs outlast the silence of a node that forgot everything."""

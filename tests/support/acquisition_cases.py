@@ -230,8 +230,8 @@ class Case:
         self.grants[node] = grant_id or (7, next(self._counter))
         return self.answer(node, Granted(self.token, self.grants[node], fence, ttl, resent), echo)
 
-    def grant_all(self, nodes: Iterable[str], *, fence: int = TICKET) -> Actions:
-        return [action for node in nodes for action in self.grant(node, fence=fence)]
+    def grant_all(self, nodes: Iterable[str], *, fence: int = TICKET, ttl: int = TTL) -> Actions:
+        return [action for node in nodes for action in self.grant(node, fence=fence, ttl=ttl)]
 
     def queue(self, node: str, *names: str) -> Actions:
         return self.answer(node, Queued(self.token, [holder(name) for name in names]))

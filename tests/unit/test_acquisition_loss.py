@@ -111,6 +111,44 @@ def test_a_short_lease_is_told_lost_a_tenth_of_its_ttl_before_the_end() -> None:
 
 
 @each_kind
+def test_a_longer_ttl_that_was_asked_for_does_not_bring_the_loss_nearer(kind: Kind) -> None:
+    """A holder far from its nodes lost a lease of 0.5 s when it asked for 1 s, with a tenth of a second still left."""
+    ttl, longer = microseconds(0.5), microseconds(1)
+    case = Case.waiting(kind, ttl=ttl)
+    case.grant_all(case.some, ttl=ttl)
+    told_at = bound(NOW, ttl) - ttl // 10
+    case.acquisition.renew(longer)
+    assert case.acquisition.loss_at == told_at
+    assert case.wait_until(told_at - 1) == []
+    for node in case.some:
+        case.renewed(node, ttl=longer)
+    assert case.held
+    assert case.acquisition.loss_at == bound(told_at - 1, longer) - NOTICE
+
+
+def test_a_holder_is_told_as_early_as_the_ttl_asks_that_a_majority_confirmed() -> None:
+    case = Case.waiting(Kind(Mode.EXCLUSIVE, 3), ttl=microseconds(0.5))
+    case.grant_all(case.nodes, ttl=microseconds(0.5))
+    case.acquisition.renew(microseconds(1))
+    case.renewed("node1", ttl=microseconds(1))
+    assert case.acquisition.loss_at == bound(NOW, microseconds(0.5)) - microseconds(0.05)
+    case.renewed("node2", ttl=microseconds(1))
+    assert case.acquisition.loss_at == bound(NOW, microseconds(1)) - NOTICE
+
+
+def test_a_ttl_that_was_shorter_for_a_while_does_not_bring_the_loss_nearer_when_it_grows_again() -> None:
+    long, short = microseconds(1), microseconds(0.1)
+    case = Case.waiting(Kind(Mode.EXCLUSIVE, 1), ttl=long)
+    case.grant("node1", ttl=long)
+    case.acquisition.renew(short)
+    case.now = bound(NOW, long) - microseconds(0.05)
+    case.renewed("node1", ttl=short)
+    case.acquisition.renew(long)
+    assert case.acquisition.loss_at == bound(case.now, short) - short // 10
+    assert case.wait_until(case.now + microseconds(0.05)) == []
+
+
+@each_kind
 def test_an_answer_after_validity_ended_revives_nothing(kind: Kind) -> None:
     case = Case.holding(kind)
     case.now = bound(NOW) - NOTICE
