@@ -7,12 +7,17 @@ up, so a part may be run in as many slices as one likes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 import msgspec
+
+_ABOVE_THE_TREE: Final = re.compile(
+    r"(?<![\w./-])/(?:[\w.+@-]+/)+?(?=(?:node/lockmanager_node|coordinator/lockmanager|tests)/)"
+)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,10 +47,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for record in records:
             total += record.seconds
             counts.update(record.counts)
-            violations += record.violations
+            violations += map(without_place, record.violations)
             facts |= record.facts
-            passed |= record.passed
+            passed |= {name: without_place(how) for name, how in record.passed.items()}
         return cls(part=part, seconds=total, counts=dict(counts), violations=violations, facts=facts, passed=passed)
+
+
+def without_place(words: str) -> str:
+    """Return what a check said with its files named from the top of the tree, wherever that lay when it ran."""
+    return _ABOVE_THE_TREE.sub("", words)
 
 
 class Run(Protocol):

@@ -105,3 +105,19 @@ async def test_the_report_for_machines_has_the_same_numbers(scene: Scene, check:
     assert document["problems"] == ["fake: two holders"]
     assert document["parts"][0]["record"]["counts"]["runs"] == 30
     assert document["parts"][0]["seeds"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("said", "reported"),
+    [
+        ('File "/some/where/p/node/lockmanager_node/web/session.py"', 'File "node/lockmanager_node/web/session.py"'),
+        ("/a.b/c-d/coordinator/lockmanager/run.py:9: late", "coordinator/lockmanager/run.py:9: late"),
+        ("see /x/tests/unit/test_a.py and tests/unit/test_b.py", "see tests/unit/test_a.py and tests/unit/test_b.py"),
+        ("GET /v1/cluster of http://node1:8000/v1/tests/", "GET /v1/cluster of http://node1:8000/v1/tests/"),
+    ],
+)
+async def test_where_the_tree_lay_when_a_check_ran_is_not_told(scene: Scene, said: str, reported: str) -> None:
+    await scene.run(always(counts={"runs": 30}, passed={"a bug": said}, violations=[said]))
+    record = scene.report().summaries[0].record
+    assert record.passed == {"a bug": reported}
+    assert set(record.violations) == {reported}
