@@ -112,7 +112,7 @@ def test_a_short_lease_is_told_lost_a_tenth_of_its_ttl_before_the_end() -> None:
 
 @each_kind
 def test_a_longer_ttl_that_was_asked_for_does_not_bring_the_loss_nearer(kind: Kind) -> None:
-    """A holder far from its nodes lost a lease of 0.5 s when it asked for 1 s, with a tenth of a second still left."""
+    """Its notice counts when a majority has confirmed it: until then a short lease has all its time."""
     ttl, longer = microseconds(0.5), microseconds(1)
     case = Case.waiting(kind, ttl=ttl)
     case.grant_all(case.some, ttl=ttl)
