@@ -70,7 +70,7 @@ PARTS: Final = (
         "planted",
         "tests.planted.evidence",
         "Planted bugs: each leaves one rule out, and must be found",
-        ("tests/planted", "tests/unit", "tests/integration", "tests/simulation", "tests/conftest.py"),
+        ("tests/planted", "tests/unit", "tests/integration", "tests/simulation", "tests/fuzz", "tests/conftest.py"),
         side_by_side=False,
     ),
     Part("model", "tests.model.evidence", "Models of the protocol, searched", ("tests/model",)),

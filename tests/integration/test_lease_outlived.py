@@ -33,6 +33,17 @@ async def coordinator(clock: SkippingClock) -> AsyncIterator[Coordinator]:
         yield coordinator
 
 
+async def test_a_lease_is_not_valid_from_the_moment_its_time_is_over(
+    coordinator: Coordinator, clock: SkippingClock
+) -> None:
+    async with coordinator.lock("outlived", ttl=1, on_lost="signal") as lease:
+        lease.check()
+        clock.skipped = 2 * MICROSECONDS
+        assert not lease.valid
+        with pytest.raises(LeaseLost, match="its validity has ended"):
+            lease.check()
+
+
 async def test_a_block_that_ends_after_its_lease_raises_even_if_nothing_else_ran_in_between(
     coordinator: Coordinator, clock: SkippingClock
 ) -> None:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from lockmanager import Coordinator, LeaseLost, NotAcquired, QuorumUnavailable
@@ -228,6 +229,22 @@ async def test_a_client_without_any_node_is_told_so_within_its_wait(ways: Ways, 
     async with asyncio.timeout(2):
         with pytest.raises(QuorumUnavailable):
             await far.acquire(name, wait=0.5)
+
+
+async def test_one_node_an_operator_spoke_to_takes_no_lock_from_its_holder(
+    cluster: LocalCluster, near: Coordinator, name: str
+) -> None:
+    async with near.lock(name) as lease:
+        await held_on(near, name, 3)
+        body = {"name": name, "space": "quorum"}
+        url = f"{cluster.urls['node1']}/v1/revoke"
+        async with asyncio.timeout(DEADLINE), aiohttp.ClientSession() as http, http.post(url, json=body) as answer:
+            assert await answer.json() == {"revoked": 1}
+        async with near.lock(f"{name}/after") as later:
+            granted = later._run.acquisition.ballot["node1"]
+            await until(lambda: granted.grant is not None, "what node1 says after what it said of the lock it revoked")
+        await lease.renew()
+        assert lease.valid
 
 
 async def test_breaking_connections_over_and_over_costs_no_lease(
