@@ -27,7 +27,7 @@ from .witness import PACKAGES, REPORT
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COPIED: Final = ("coordinator", "node", "tests", "pyproject.toml")
-_LEFT_OUT: Final = ("benchmarks", "chaos", "e2e", "fuzz", "model", ".*")
+_LEFT_OUT: Final = ("benchmarks", "chaos", "e2e", "model", ".*")
 """What no check of a bug needs."""
 
 _PLUGINS: Final = ("-p", "tests.planted.witness", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "no:hypothesispytest")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.planted.catalogue import PATCHES, Bug, catalogue
-from tests.planted.planting import ROOT, Check, Copy, Outcome, Verdict, changed_files, copied
+from tests.planted.planting import Check, Copy, Outcome, Verdict, changed_files, copied
 
 BUGS = {bug.patch: bug for bug in catalogue()}
 MOST_LINES = 8
@@ -61,12 +61,12 @@ def test_the_patch_is_a_small_change_of_one_room_of_the_product(name: str) -> No
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_the_checks_that_must_catch_it_exist(name: str) -> None:
+def test_the_checks_that_must_catch_it_exist_where_it_is_planted(name: str, copy: Copy) -> None:
     checks = BUGS[name].checks()
     assert checks
     for test in (test for check in checks if check.is_pytest for test in check.arguments):
         path, _, function = test.partition("::")
-        text = (ROOT / path).read_text()
+        text = (copy.root / path).read_text()
         assert not function or f"def {function}(" in text
 
 
