@@ -143,7 +143,7 @@ async def test_a_later_acquisition_works_after_the_nodes_are_back(
 
 
 async def test_a_restarted_node_is_filled_by_the_holder(cluster: LocalCluster, one: Coordinator, name: str) -> None:
-    async with one.lock(name, ttl=2) as lease:
+    async with one.lock(name, ttl=5) as lease:
         for fault in (cluster.kill, cluster.stop):
             await fault("node1")
             assert "node1" in (await one.inspect(name)).causes
@@ -158,8 +158,8 @@ async def test_a_restarted_node_is_filled_by_the_holder(cluster: LocalCluster, o
 async def test_a_holder_survives_one_node_after_another(
     cluster: LocalCluster, one: Coordinator, other: Coordinator, name: str, contended: bool
 ) -> None:
-    async with one.lock(name, ttl=1) as lease:
-        waiting = asyncio.create_task(other.acquire(name, ttl=1)) if contended else None
+    async with one.lock(name, ttl=2) as lease:
+        waiting = asyncio.create_task(other.acquire(name, ttl=2)) if contended else None
         for fault, mended in ((cluster.stop, cluster.start), (cluster.kill, cluster.start)):
             for node in cluster.node_ids:
                 await fault(node)
