@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
 import subprocess
@@ -14,18 +13,10 @@ import pytest
 
 from lockmanager.discovery import read_cluster_file
 from lockmanager.testing.local_cluster import free_ports
+from tests.integration.child_processes import children
 from tests.support.cli import Ending, eventually, is_alive, lockmanager, start
 
 pytestmark = pytest.mark.processes
-
-
-def children(pid: int) -> set[int]:
-    """Return the processes that this one started and that run."""
-    found: set[int] = set()
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for path in Path(f"/proc/{pid}/task").glob("*/children"):
-            found.update(int(child) for child in path.read_text().split())
-    return found
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from tests.integration.child_processes import children
 from tests.support.cli import Ending, eventually, is_alive, lockmanager, start
 
 pytestmark = pytest.mark.processes
@@ -54,13 +54,9 @@ def test_interrupted_it_leaves_no_process_behind() -> None:
     with Ending(start("demo")) as process:
         assert process.stdout is not None
         next(line for line in process.stdout if " holds the lock" in line)
-        started = descendants(process.pid)
+        started = children(process.pid)
         assert len(started) == 5
         process.terminate()
         process.communicate(timeout=15)
         assert process.returncode == 143
         eventually(lambda: not any(is_alive(pid) for pid in started), "nodes and workers have ended")
-
-
-def descendants(pid: int) -> set[int]:
-    return {int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()}
