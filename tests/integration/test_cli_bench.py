@@ -150,6 +150,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     monkeypatch.setattr(Coordinator, "acquire", fail_once)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.usefixtures("failing")
 def test_an_error_in_the_middle_of_any_part_leaves_nothing_held(shared_cluster: LocalCluster) -> None:
@@ -174,6 +175,7 @@ async def test_an_error_ends_a_part_long_before_its_time(shared_cluster: LocalCl
             await measures[part]()
 
 
+@pytest.mark.slow
 def test_what_still_stands_at_the_end_is_told_with_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_run_id", lambda: "known")
     monkeypatch.setattr(leaving, "_LONGEST", 0.0)
@@ -184,6 +186,7 @@ def test_what_still_stands_at_the_end_is_told_with_its_node(monkeypatch: pytest.
     assert f"'{PREFIX}known/' still stand on node2 (1)" in result.stderr
 
 
+@pytest.mark.slow
 def test_two_runs_have_no_name_in_common(shared_cluster: LocalCluster, asked: list[Acquire]) -> None:
     bench(shared_cluster.config_path)
     first = {request.name for request in asked}
@@ -202,6 +205,7 @@ def test_any_one_node_s_url_is_enough(shared_cluster: LocalCluster) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_minority_that_is_down_is_named_and_the_rest_measured(whole: LocalCluster) -> None:
     asyncio.run(whole.kill("node2"))
     result = bench(whole.config_path, "--json")
@@ -218,6 +222,7 @@ def test_too_few_nodes_are_69_and_each_is_named(whole: LocalCluster, monkeypatch
     assert all(f"{node}: connection refused" in result.stderr for node in ("node1", "node3"))
 
 
+@pytest.mark.slow
 def test_nodes_that_stand_still_in_the_middle_do_not_keep_it(
     asked: list[Acquire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +244,7 @@ def test_nodes_that_stand_still_in_the_middle_do_not_keep_it(
     assert_only_its_own(asked)
 
 
+@pytest.mark.slow
 def test_nodes_that_stand_still_in_the_last_part_are_69_not_a_slow_cluster(
     asked: list[Acquire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +265,7 @@ def test_nodes_that_stand_still_in_the_last_part_are_69_not_a_slow_cluster(
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_nodes_found_by_a_public_url_are_looked_at_there_for_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_run_id", lambda: "known")
     monkeypatch.setattr(leaving, "_LONGEST", 0.0)

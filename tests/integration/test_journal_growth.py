@@ -101,6 +101,7 @@ async def run(client: Client, cycles: int, directory: Path) -> int:
     return largest
 
 
+@pytest.mark.slow
 async def test_leases_that_come_and_go_leave_journal_and_memory_as_they_were(tmp_path: Path) -> None:
     journal = DiskJournal(tmp_path, OWNER)
     journal.attach(asyncio.get_running_loop())

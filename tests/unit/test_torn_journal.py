@@ -23,7 +23,7 @@ PAGE = 4096
 FRAME = 24 + PAGE
 """A page in the WAL, with what leads it."""
 
-each_step = pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+each_step = pytest.mark.parametrize("step", [20, pytest.param(1, marks=pytest.mark.slow)])
 """Bytes between two tears of a page. Whatever stands in it is longer than the larger one."""
 
 COMMITS = [
